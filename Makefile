@@ -1,0 +1,37 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up its own .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+RECORDING := recipes/prompts/data/audio/$(shell awk -F'\t' '$$2 == "test" { print $$1; exit }' recipes/prompts/data/transcripts.tsv).opus
+
+.PHONY: setup demo test test-all lint bench clean
+
+setup: .venv/ready
+
+.venv/ready: setup.py constraints.txt tools/install_torch.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/python tools/install_torch.py
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: .venv/ready
+	$(BIN)/asrkit train recipes/prompts
+	$(BIN)/asrkit decode --model exp/prompts/default $(RECORDING)
+
+test: .venv/ready lint
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/ready lint
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready
+	for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+clean:
+	rm -rf .venv exp build dist *.egg-info

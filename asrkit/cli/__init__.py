@@ -1,0 +1,87 @@
+"""The command line. Each verb is a thin module, imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from asrkit import __version__
+from asrkit.errors import AsrkitError
+
+VERBS = {
+    "train": "run a recipe: from a corpus to a scored, packed recogniser",
+    "decode": "print the transcript of audio files",
+    "score": "count the errors of hypotheses against references",
+    "config": "show a recipe's whole configuration, or explain a key",
+    "recipes": "list the recipes that come with asrkit, or copy one",
+    "info": "describe a model",
+    "doctor": "say what is installed, what is missing and what that disables",
+}
+
+
+class Verbs(click.Group):
+    """Finds a verb's command in asrkit.cli.<verb> when it is needed, so that --help stays instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = import_module(f"asrkit.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(
+    cls=Verbs,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "token_normalize_func": lambda word: word.replace("_", "-"),
+    },
+)
+@click.version_option(__version__, prog_name="asrkit")
+def cli() -> None:
+    """Speech recognition: train a recogniser from a recipe, and use it."""
+
+
+def complain(error: AsrkitError) -> None:
+    """Print an error as its two lines on stderr."""
+    click.echo(f"error: {one_line(error.message)}", err=True)
+    if error.hint:
+        click.echo(f"hint: {one_line(error.hint)}", err=True)
+
+
+def one_line(text: str) -> str:
+    """`text` with line breaks and control characters escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def main() -> None:
+    """Entry point: exit code 0, 1 (data or model), 2 (usage) or 130 (interrupted)."""
+    try:
+        cli.main(standalone_mode=False)
+    except AsrkitError as error:
+        complain(error)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        complain(
+            AsrkitError(
+                error.format_message(), f"{context.command_path} --help" if context else "asrkit --help"
+            )
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

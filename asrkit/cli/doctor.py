@@ -1,0 +1,16 @@
+"""asrkit doctor: what is installed, what is missing, what that disables."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("doctor")
+def command() -> None:
+    """Look at the installation and the machine, and say what will not work and how to mend it."""
+    from asrkit.doctor import diagnose
+
+    for finding in diagnose():
+        click.echo(f"{finding.status:<8} {finding.name:<16} {finding.detail}")
+        if finding.effect:
+            click.echo(f"{'':<25} {finding.effect}")

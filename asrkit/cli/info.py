@@ -1,0 +1,36 @@
+"""asrkit info: what a model is and where it comes from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command("info")
+@click.argument("model", type=click.Path(path_type=Path))
+def command(model: Path) -> None:
+    """Describe MODEL: a .asrkit bundle, an experiment folder or a checkpoint."""
+    from asrkit.config import difference
+    from asrkit.recognizer import Recognizer
+
+    recognizer = Recognizer.load(model, device="cpu")
+    config = recognizer.config
+    parameters = sum(p.numel() for p in recognizer.model.parameters())
+    facts = {
+        "recipe": config.name,
+        "encoder": config.model.encoder,
+        "heads": ", ".join(sorted(recognizer.model.heads)),
+        "parameters": f"{parameters:,}",
+        "tokens": f"{len(recognizer.tokenizer.tokens)} ({recognizer.tokenizer.kind})",
+        "features": f"{config.features.kind}, {recognizer.frontend.dim} at {config.features.sample_rate} Hz",
+        "output frame": f"{1000 * recognizer.frame_seconds:g} ms",
+        "normalizer": config.text.normalizer,
+        "decoder": config.decode.decoder,
+    }
+    for name, fact in facts.items():
+        click.echo(f"{name:<13}{fact}")
+    click.echo("\nsettings that differ from the defaults:")
+    for key, (_, current) in difference(config).items():
+        click.echo(f"  {key}: {json.dumps(current)}")

@@ -1,0 +1,54 @@
+"""asrkit score: error rates of hypotheses against references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("score")
+@click.argument("ref", type=click.Path(path_type=Path))
+@click.argument("hyp", type=click.Path(path_type=Path))
+@click.option(
+    "--unit",
+    "units",
+    multiple=True,
+    type=click.Choice(["word", "char", "phone"]),
+    help="Unit of error; may be given several times.  [default: word and char]",
+)
+@click.option(
+    "--form",
+    type=click.Choice(["trn", "text", "plain"]),
+    default=None,
+    help="Form of both files: trn, Kaldi's text, or one utterance a line.  [default: by content]",
+)
+@click.option("--report", is_flag=True, help="Print alignments, confusions and speakers too.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the detailed reports.")
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(0),
+    default=1000,
+    show_default=True,
+    help="Samples for the confidence interval; 0: none.",
+)
+def command(
+    ref: Path,
+    hyp: Path,
+    units: tuple[str, ...],
+    form: str | None,
+    report: bool,
+    output: Path | None,
+    bootstrap: int,
+) -> None:
+    """Compare the hypotheses in HYP with the references in REF."""
+    from asrkit.scoring.report import report as report_lines
+    from asrkit.scoring.report import write_score
+    from asrkit.scoring.score import score_files
+
+    for unit in units or ("word", "char"):
+        score = score_files(ref, hyp, unit, bootstrap, form or "")
+        for line in report_lines(score, str(hyp)) if report else score.lines():
+            click.echo(line)
+        if output:
+            write_score(output / f"score_{unit}", score, str(hyp))

@@ -1,0 +1,122 @@
+"""asrkit train: plan a recipe's stages, print the plan, run it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from asrkit.errors import UsageError
+
+
+@click.command("train")
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--stage", default="", help="First stage to run, by number or name.")
+@click.option("--stop-stage", default="", help="Last stage to run.")
+@click.option("--skip-stages", default="", help="Stages to leave out, separated by blanks or commas.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--force", is_flag=True, help="Run the chosen stages though they are up to date.")
+@click.option(
+    "--data", "data_root", type=click.Path(path_type=Path), help="Folder of corpora [env: ASRKIT_DATA]."
+)
+@click.option(
+    "--exp",
+    type=click.Path(path_type=Path),
+    default=Path("exp"),
+    show_default=True,
+    help="Where experiments go.",
+)
+@click.option("--tag", default="default", show_default=True, help="Name of this experiment.")
+@click.option(
+    "--ngpu",
+    type=click.IntRange(0),
+    default=None,
+    help="GPUs to train on; 0: the CPU, more than 1: one process each.  [default: one if there is one]",
+)
+@click.option("--seed", type=click.IntRange(0), default=None, help="Overrides the recipe's seed.")
+def command(
+    recipe: str,
+    overrides: tuple[str, ...],
+    stage: str,
+    stop_stage: str,
+    skip_stages: str,
+    dry_run: bool,
+    force: bool,
+    data_root: Path | None,
+    exp: Path,
+    tag: str,
+    ngpu: int | None,
+    seed: int | None,
+) -> None:
+    """Run RECIPE's stages, from its corpus to a scored and packed recogniser.
+
+    RECIPE is a folder with recipe.yaml, or the name of one that comes with asrkit (see `asrkit recipes`).
+    Settings are changed with KEY=VALUE, for example train.lr=5e-4; `asrkit config RECIPE` shows them all.
+    What is up to date is not done again; an interrupted stage goes on where it stopped.
+    """
+    from asrkit.config import load_config
+    from asrkit.recipe.library import find_recipe, fragments
+    from asrkit.recipe.plan import fingerprints, make_plan, run_plan
+    from asrkit.recipe.stages import STAGES, start, tell
+    from asrkit.recipe.workspace import Workspace
+
+    path = find_recipe(recipe)
+    words = overrides if seed is None else (*overrides, f"seed={seed}")
+    config = load_config(path, words, fragments(path))
+    if not config.name:
+        config.name = path.parent.resolve().name
+    if Path(tag).name != tag or tag in ("", "data"):
+        raise UsageError(
+            f"--tag {tag!r} cannot be a folder's name", "use a plain word, for example --tag lr-1e-3"
+        )
+    roots = data_root or (Path(os.environ["ASRKIT_DATA"]) if os.environ.get("ASRKIT_DATA") else None)
+    workspace = Workspace(
+        config,
+        path.parent,
+        exp / config.name,
+        tag,
+        roots,
+        device_for(ngpu),
+        ngpu or 1,
+        force,
+        "asrkit " + shlex.join(sys.argv[1:]),
+    )
+    prints = fingerprints(STAGES, workspace)
+    steps = make_plan(
+        STAGES,
+        workspace,
+        prints,
+        first=stage,
+        last=stop_stage,
+        skip=skip_stages.replace(",", " ").split(),
+        force=force,
+    )
+    rank = int(os.environ.get("RANK", "0"))
+    if "WORLD_SIZE" in os.environ:
+        refuse_other_stages([s.stage.name for s in steps if s.action == "run"], force)
+    if rank == 0:
+        tell(f"recipe {config.name}, experiment {workspace.folder}")
+        for step in steps:
+            tell(f"  {step.stage.number:2d} {step.stage.name:<10} {step.action:<5} {step.why}")
+    if dry_run:
+        return
+    if rank == 0:
+        start(workspace)
+    run_plan(steps, workspace, prints, tell, record=rank == 0)
+
+
+def device_for(ngpu: int | None) -> str:
+    return "auto" if ngpu is None else "cuda" if ngpu else "cpu"
+
+
+def refuse_other_stages(to_run: list[str], force: bool) -> None:
+    """Under torchrun every process runs this command, which suits training alone."""
+    if force or to_run not in ([], ["train"]):
+        raise UsageError(
+            "torchrun can run the train stage only, without --force",
+            "run the earlier stages first, then add --stage train --stop-stage train",
+        )

@@ -1,0 +1,406 @@
+"""The whole configuration on one page: what a recipe may say, what it means, and how it is read.
+
+A configuration is built in three layers, each refusing keys the schema below does not know:
+
+1. the defaults written here,
+2. the fragments that the recipe's ``base`` names, from ``conf/<section>/<name>.yaml``, then the recipe,
+3. overrides from the command line: ``train.lr=1e-3``, or ``model=NAME`` to change a fragment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asrkit.errors import ConfigError, nearest
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    """A documented field; `choices`, `low` and `high` (inclusive) are checked by :func:`validate`."""
+    metadata = {"help": help, "choices": choices, "low": low, "high": high}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def section(kind: type) -> Any:
+    return field(default_factory=kind)
+
+
+@dataclass
+class CorpusConfig:
+    name: str = option("folder", "corpus reader, one of asrkit.data.corpora.CORPORA")
+    path: str = option(
+        "", "folder or archive below --data, or an absolute path; empty: the reader's usual name"
+    )
+    url: str = option("", "where to download from; empty: the reader's own source")
+    sha256: str = option("", "expected checksum of the download; empty: the reader's own")
+    train: list[str] = option(["train"], "subsets trained on")
+    dev: list[str] = option(["dev"], "subsets for early stopping and tuning")
+    test: list[str] = option(["test"], "subsets reported")
+
+
+@dataclass
+class TextConfig:
+    normalizer: str = option("english", "text normalisation, one of asrkit.text.normalize.NORMALIZERS")
+    tokenizer: str = option("char", "token unit", choices=("char", "phone", "bpe", "unigram"))
+    vocab_size: int = option(500, "sub-word vocabulary size (bpe, unigram)", low=8)
+    lexicon: str = option("", "pronunciation file `word p h o n e s`; empty: CMUdict (phone)")
+    stress: bool = option(False, "keep stress digits on vowels (phone)")
+
+
+@dataclass
+class FeatureConfig:
+    kind: str = option(
+        "fbank",
+        "fbank: Kaldi log-mel; mel: librosa log-mel; mfcc: Kaldi MFCC",
+        choices=("fbank", "mel", "mfcc"),
+    )
+    sample_rate: int = option(16000, "Hz; other rates are resampled", low=1000)
+    mel_bins: int = option(80, "mel filters", low=1)
+    cepstra: int = option(13, "cepstral coefficients kept (mfcc)", low=1)
+    frame_ms: float = option(25.0, "window length in milliseconds", low=1)
+    shift_ms: float = option(10.0, "frame shift in milliseconds", low=1)
+    low_hz: float = option(20.0, "lower edge of the filters", low=0)
+    high_hz: float = option(0.0, "upper edge of the filters; 0 or less: counted from half the sample rate")
+    preemphasis: float = option(0.97, "pre-emphasis coefficient (fbank, mfcc)", low=0, high=1)
+    cmvn: str = option("global", "mean and variance normalisation", choices=("none", "utterance", "global"))
+
+
+@dataclass
+class CheckConfig:
+    policy: str = option(
+        "drop", "drop: leave the utterance out and count it; stop: refuse to train", choices=("drop", "stop")
+    )
+    max_seconds: float = option(30.0, "longest utterance trained on", low=0)
+    min_seconds: float = option(0.1, "shortest utterance trained on", low=0)
+
+
+@dataclass
+class PyramidConfig:
+    embed_channels: int = option(128, "width of the convolutional embedding; 0: none", low=0)
+    embed_blocks: int = option(2, "residual blocks in the embedding", low=0)
+    embed_stride: int = option(2, "time stride of the embedding", low=1)
+    hidden: int = option(256, "LSTM cells per direction", low=1)
+    layers: int = option(3, "bidirectional LSTM layers", low=1)
+    pyramid_layers: int = option(1, "layers, from the second on, that first join frames in pairs", low=0)
+    dropout: float = option(0.3, "dropout between layers", low=0, high=0.99)
+
+
+@dataclass
+class ModelConfig:
+    encoder: str = option("pyramid", "encoder, one of asrkit.models.ENCODERS", choices=("pyramid",))
+    heads: list[str] = option(["ctc"], "output heads")
+    pyramid: PyramidConfig = section(PyramidConfig)
+
+
+@dataclass
+class AugmentConfig:
+    speeds: list[float] = option(
+        [0.9, 1.0, 1.1], "speed perturbation factors, one drawn per utterance and epoch"
+    )
+    time_masks: int = option(2, "SpecAugment time masks", low=0)
+    time_width: float = option(0.05, "widest time mask, as a share of the utterance", low=0, high=1)
+    freq_masks: int = option(2, "SpecAugment frequency masks", low=0)
+    freq_width: int = option(15, "widest frequency mask in bins", low=0)
+
+
+@dataclass
+class TrainConfig:
+    epochs: int = option(60, "passes over the training set", low=1)
+    max_steps: int = option(0, "stop after this many updates; 0: no limit", low=0)
+    max_minutes: float = option(0.0, "stop after this much training time; 0: no limit", low=0)
+    batch_seconds: float = option(120.0, "audio in one batch, padding included", low=0.1)
+    accumulate: int = option(1, "batches per update", low=1)
+    optimizer: str = option("adamw", "optimiser", choices=("adamw", "sgd"))
+    lr: float = option(1e-3, "peak learning rate", low=0)
+    weight_decay: float = option(1e-2, "decoupled weight decay", low=0)
+    schedule: str = option(
+        "onecycle", "learning rate over time", choices=("constant", "noam", "onecycle", "plateau")
+    )
+    warmup_steps: int = option(300, "updates until the peak learning rate", low=0)
+    plateau_patience: int = option(3, "epochs without improvement before the rate is halved (plateau)", low=0)
+    clip: float = option(5.0, "largest gradient norm", low=0)
+    precision: str = option(
+        "auto", "arithmetic; auto: bf16 where the hardware has it", choices=("auto", "fp32", "bf16", "fp16")
+    )
+    early_stop: int = option(0, "stop after this many epochs without improvement; 0: never", low=0)
+    average: int = option(5, "best checkpoints averaged at the end", low=1)
+    save_steps: int = option(200, "updates between checkpoints, besides each epoch's end", low=1)
+    log_steps: int = option(20, "updates between lines in metrics.jsonl", low=1)
+    nan_patience: int = option(5, "batches with a non-finite loss skipped before training stops", low=0)
+    tensorboard: bool = option(False, "write TensorBoard events too (needs the tensorboard extra)")
+
+
+@dataclass
+class DecodeConfig:
+    decoder: str = option("ctc-greedy", "decoder, one of asrkit.decoding.DECODERS")
+    beam_size: int = option(10, "hypotheses kept", low=1)
+    nbest: int = option(1, "hypotheses returned", low=1)
+    batch_seconds: float = option(120.0, "audio decoded at once", low=0.1)
+    also: list[str] = option([], "further decoders reported beside the first")
+
+
+@dataclass
+class ScoreConfig:
+    units: list[str] = option(
+        ["word", "char"], "units of error: word, char, phone; the first is the main one"
+    )
+    bootstrap: int = option(1000, "bootstrap samples for the confidence interval", low=0)
+
+
+@dataclass
+class Config:
+    """A recipe. ``base`` maps a section to the fragment in ``conf/<section>/`` it starts from."""
+
+    name: str = option("", "name shown in results; empty: the recipe folder's")
+    seed: int = option(1, "the one source of randomness", low=0)
+    base: dict[str, str] = option({}, "fragment each section starts from")
+    corpus: CorpusConfig = section(CorpusConfig)
+    text: TextConfig = section(TextConfig)
+    features: FeatureConfig = section(FeatureConfig)
+    check: CheckConfig = section(CheckConfig)
+    model: ModelConfig = section(ModelConfig)
+    augment: AugmentConfig = section(AugmentConfig)
+    train: TrainConfig = section(TrainConfig)
+    decode: DecodeConfig = section(DecodeConfig)
+    score: ScoreConfig = section(ScoreConfig)
+
+
+def keys(config: Any, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
+    """Every dotted key of a configuration (class or instance) and the field that documents it."""
+    found: dict[str, dataclasses.Field[Any]] = {}
+    kind = config if isinstance(config, type) else type(config)
+    for item in dataclasses.fields(kind):
+        name = prefix + item.name
+        nested = item.default_factory
+        if dataclasses.is_dataclass(nested):
+            found |= keys(nested, name + ".")
+        else:
+            found[name] = item
+    return found
+
+
+def value(config: Any, key: str) -> Any:
+    """The value of a dotted key."""
+    for part in key.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path | None = None) -> Config:
+    """Read ``recipe.yaml`` (or any YAML file of its form) with its fragments and overrides.
+
+    Args:
+        recipe: the YAML file.
+        overrides: ``key=value`` words; a bare section name (``model=las``) picks a fragment.
+        fragments: the ``conf`` folder that ``base`` refers to.
+
+    Raises:
+        ConfigError: unknown key, wrong type, value out of range or impossible combination.
+    """
+    given = _read_yaml(recipe)
+    base = {str(k): str(v) for k, v in (given.get("base") or {}).items()}
+    dotted = []
+    for word in overrides:
+        key, equals, setting = word.partition("=")
+        if not equals:
+            raise ConfigError(f"not an override: {word!r}", "write key=value, for example train.lr=1e-3")
+        if key in _sections():
+            base[key] = setting
+        else:
+            dotted.append(word)
+    layers = []
+    for name, fragment in base.items():
+        if name not in _sections():
+            raise ConfigError(f"unknown section in base: {name!r}, in {recipe}", nearest(name, _sections()))
+        layers.append((_fragment(fragments, name, fragment), f"conf/{name}/{fragment}.yaml"))
+    given["base"] = base
+    layers.append((given, str(recipe)))
+    return _merge(layers, dotted)
+
+
+def parse_config(text: str, source: str) -> Config:
+    """Read a full configuration back from the YAML text that :func:`to_yaml` wrote."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not YAML: {source}", "see the file's syntax") from error
+    return _merge([(content, source)], [])
+
+
+def to_yaml(config: Config) -> str:
+    """The complete configuration as YAML."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def difference(config: Config) -> dict[str, tuple[Any, Any]]:
+    """Keys whose value is not the default: key -> (default, value)."""
+    default = Config()
+    pairs = {key: (value(default, key), value(config, key)) for key in keys(Config)}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def validate(config: Config) -> None:
+    """Check every value's range and choices, and the combinations that cannot work.
+
+    Raises:
+        ConfigError: naming the key and the nearest valid choice.
+    """
+    for key, item in keys(Config).items():
+        current, meta = value(config, key), item.metadata
+        if meta["choices"] and current not in meta["choices"]:
+            raise ConfigError(f"{key}={current}: not a choice", nearest(str(current), meta["choices"]))
+        for bound, wrong, word in ((meta["low"], "below", "least"), (meta["high"], "above", "most")):
+            if bound is not None and (current < bound if wrong == "below" else current > bound):
+                raise ConfigError(f"{key}={current}: {wrong} {bound:g}", f"the {word} value is {bound:g}")
+    _validate_names(config)
+    _validate_combinations(config)
+
+
+def _validate_names(config: Config) -> None:
+    from asrkit.data.corpora import CORPORA
+    from asrkit.decoding import require_decoder
+    from asrkit.text.normalize import NORMALIZERS
+
+    for key, table in (("corpus.name", CORPORA), ("text.normalizer", NORMALIZERS)):
+        if value(config, key) not in table:
+            raise ConfigError(f"{key}={value(config, key)}: unknown", nearest(value(config, key), table))
+    for key, known in (("model.heads", ("ctc",)), ("score.units", ("word", "char", "phone"))):
+        for name in value(config, key):
+            if name not in known:
+                raise ConfigError(f"{key}: unknown {name!r}", nearest(name, known))
+        if not value(config, key):
+            raise ConfigError(f"{key} is empty", "choose one of: " + ", ".join(known))
+    for name in [config.decode.decoder, *config.decode.also]:
+        require_decoder(name, frozenset(config.model.heads))
+
+
+def _validate_combinations(config: Config) -> None:
+    features, pyramid, decode = config.features, config.model.pyramid, config.decode
+    nyquist = features.sample_rate / 2
+    top = features.high_hz if features.high_hz > 0 else nyquist + features.high_hz
+    problems = (
+        (
+            not features.low_hz < top <= nyquist,
+            "features.low_hz and features.high_hz",
+            f"the filters need low_hz < high_hz <= {nyquist:g} Hz, half of features.sample_rate",
+        ),
+        (
+            features.shift_ms > features.frame_ms,
+            "features.shift_ms is longer than features.frame_ms",
+            "frames would skip audio; use a shift of at most the window",
+        ),
+        (
+            features.kind == "mfcc" and features.cepstra > features.mel_bins,
+            "features.cepstra is more than features.mel_bins",
+            "keep at most as many cepstra as mel bins",
+        ),
+        (
+            pyramid.pyramid_layers >= pyramid.layers,
+            "model.pyramid.pyramid_layers is not below model.pyramid.layers",
+            "the first layer joins nothing; every later one may",
+        ),
+        (
+            decode.nbest > decode.beam_size,
+            "decode.nbest is more than decode.beam_size",
+            "a beam cannot return more hypotheses than it keeps",
+        ),
+        (not config.augment.speeds, "augment.speeds is empty", "write [1.0] for no speed perturbation"),
+        (
+            any(not 0.5 <= s <= 2 for s in config.augment.speeds),
+            "augment.speeds beyond 0.5 to 2",
+            "usual factors are 0.9, 1.0 and 1.1",
+        ),
+        (
+            config.check.min_seconds >= config.check.max_seconds,
+            "check.min_seconds is not below check.max_seconds",
+            "no utterance could be trained on",
+        ),
+    )
+    for wrong, message, hint in problems:
+        if wrong:
+            raise ConfigError(message, hint)
+
+
+def _sections() -> list[str]:
+    return [f.name for f in dataclasses.fields(Config) if dataclasses.is_dataclass(f.default_factory)]
+
+
+def _fragment(folder: Path | None, section: str, name: str) -> dict[str, Any]:
+    place = folder / section if folder else None
+    known = [p.stem for p in place.glob("*.yaml")] if place else []
+    if name not in known or place is None:
+        raise ConfigError(f"no fragment {name!r} in conf/{section}", nearest(name, known) if known else "")
+    return {section: _read_yaml(place / f"{name}.yaml")}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}", "a recipe is a folder with recipe.yaml") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            f"not YAML: {path}: {' '.join(str(error).split())}", "mend the file's syntax"
+        ) from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} does not hold keys and values", "see asrkit config --help")
+    return content
+
+
+def _merge(layers: list[tuple[dict[str, Any], str]], dotted: list[str]) -> Config:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    merged = OmegaConf.structured(Config)
+    for layer, source in [*layers, *((word, word) for word in dotted)]:
+        try:
+            content = OmegaConf.from_dotlist([layer]) if isinstance(layer, str) else OmegaConf.create(layer)
+            merged = OmegaConf.merge(merged, content)
+        except (OmegaConfBaseException, YAMLError) as error:
+            raise _explained(error, source) from error
+    config = OmegaConf.to_object(merged)
+    assert isinstance(config, Config)
+    validate(config)
+    return config
+
+
+def _explained(error: Exception, source: str) -> ConfigError:
+    key = str(getattr(error, "full_key", "") or "")
+    place = key or source
+    where = "" if source.startswith(place) else f", in {source}"
+    reason = str(getattr(error, "msg", None) or error).splitlines()[0]
+    if "not in" in reason:
+        return ConfigError(f"unknown key: {place}{where}", nearest(key, [*keys(Config), *_sections()]))
+    if converted := re.match(r"Value '(.*?)'.*could not be converted to (\w+)", reason):
+        reason = f"{converted[1]!r} is not of type {converted[2].lower()}"
+    elif "ListConfig" in reason:
+        reason = "needs a list, for example [a, b]"
+    elif "Merge error" in reason:
+        reason = "is a section, not a value"
+    elif "while parsing" in reason:
+        reason = "cannot be read as a value"
+    name = key.split("[")[0]
+    return ConfigError(
+        f"{place}: {reason}{where}", f"asrkit config RECIPE --explain {name}" if name in keys(Config) else ""
+    )

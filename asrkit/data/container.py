@@ -1,0 +1,48 @@
+"""What an audio file says about itself in its first and last bytes, where libsndfile keeps silent."""
+
+from __future__ import annotations
+
+import re
+from typing import BinaryIO
+
+import soundfile
+
+HEAD_BYTES = 1024
+OGG_PAGE_BYTES = 65307  # the largest page (RFC 3533, section 6)
+STREAMED = 0x7FFF0000  # sizes from here on are what programs write that cannot know the size
+
+_PROMISE = re.compile(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
+def is_shortened(head: bytes) -> bool:
+    """Whether `head` begins a NIST SPHERE file compressed with shorten."""
+    return head.startswith(b"NIST_1A") and b"shorten" in head
+
+
+def frames_missing(sound: soundfile.SoundFile, head: bytes) -> int:
+    """Frames that the header promises and the file lacks; libsndfile passes over them.
+
+    Args:
+        sound: the opened file.
+        head: its first `HEAD_BYTES`.
+    """
+    if sound.format == "NIST":
+        count = re.search(rb"sample_count -i (\d+)", head)
+        return max(0, int(count[1]) - sound.frames) if count else 0
+    promise = _PROMISE.search(sound.extra_info)
+    if promise is None or int(promise[1]) >= STREAMED:
+        return 0
+    promised, there = int(promise[1]), max(1, int(promise[2]))
+    return max(0, round(sound.frames * (promised - there) / there))
+
+
+def ends_within_page(file: BinaryIO) -> bool:
+    """Whether the last page of an Ogg file is cut short (RFC 3533, section 6: a table of segment lengths)."""
+    file.seek(max(0, file.seek(0, 2) - OGG_PAGE_BYTES))
+    tail = file.read()
+    page = tail.rfind(b"OggS")
+    table = page + 27
+    if table > len(tail):
+        return True
+    segments = tail[page + 26]
+    return table + segments + sum(tail[table : table + segments]) > len(tail)

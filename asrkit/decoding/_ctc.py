@@ -1,0 +1,72 @@
+"""What the CTC decoders share: cutting utterances out of a batch, and naming what was decoded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from asrkit.decoding.hypothesis import Hypothesis
+from asrkit.errors import DataError
+
+
+class Utterance(NamedTuple):
+    """Log posteriors f32[T, V] of valid frames; of each frame the best token int64[T] and its own f32[T]."""
+
+    frames: np.ndarray
+    path: np.ndarray
+    best: np.ndarray
+
+
+def utterances(log_probs: np.ndarray, lens: np.ndarray) -> list[Utterance]:
+    """Cut a batch into utterances.
+
+    Args:
+        log_probs: log posteriors f32[B, T, V].
+        lens: int64[B], valid frames.
+
+    Raises:
+        DataError: a frame holds NaN or +inf, or gives no token a probability above zero.
+    """
+    log_probs = np.asarray(log_probs, np.float32)
+    cut = []
+    for index, length in enumerate(lens):
+        frames = np.ascontiguousarray(log_probs[index, :length])
+        path = frames.argmax(axis=1)
+        best = frames[np.arange(len(path)), path]
+        if not np.isfinite(best).all():
+            frame = int(np.argmin(np.isfinite(best)))
+            raise DataError(
+                f"utterance {index} of the batch: the posteriors of frame {frame} are not a distribution "
+                f"(largest log posterior: {best[frame]})",
+                "look for NaN in the audio or the model's weights",
+            )
+        cut.append(Utterance(frames, path, best))
+    return cut
+
+
+def ctc_hypothesis(
+    tokens: Sequence[int], score: float, spans: np.ndarray, peaks: np.ndarray, frame_seconds: float
+) -> Hypothesis:
+    """A hypothesis from CTC alone.
+
+    Its utterance confidence is ``exp(score / U)``, the geometric mean over the tokens of the sequence's
+    posterior; an empty one counts as one token.
+
+    Args:
+        tokens: token ids, length U.
+        score: log probability.
+        spans: int[U, 2], each token's first frame and the one after its last.
+        peaks: float32[U], each token's best log posterior in its frames.
+        frame_seconds: seconds per frame.
+    """
+    return Hypothesis(
+        tokens=tuple(tokens),
+        score=score,
+        parts={"ctc": score},
+        times=(spans * frame_seconds).astype(np.float32),
+        token_confidence=np.exp(peaks),
+        confidence=math.exp(score / max(1, len(tokens))),
+    )

@@ -1,0 +1,23 @@
+"""Padding: masks from lengths, and reversal that respects them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def valid_mask(lens: Tensor, frames: int) -> Tensor:
+    """bool[B, T], True where a frame belongs to the utterance."""
+    return torch.arange(frames, device=lens.device) < lens[:, None]
+
+
+def mask_padding(x: Tensor, lens: Tensor) -> Tensor:
+    """Set the frames of `x` (B, T, D) beyond each length to zero."""
+    return x.masked_fill(~valid_mask(lens, x.shape[1])[..., None], 0.0)
+
+
+def reverse(x: Tensor, lens: Tensor) -> Tensor:
+    """Turn each utterance of `x` (B, T, D) around within its own length; padding stays where it is."""
+    position = torch.arange(x.shape[1], device=lens.device)
+    index = torch.where(position < lens[:, None], lens[:, None] - 1 - position, position)
+    return x.gather(1, index[..., None].expand_as(x))

@@ -1,0 +1,89 @@
+"""What a recipe reached: its scores, RESULTS.md and the bundle's model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from safetensors import safe_open
+
+from asrkit.data.utterance import Utterance
+from asrkit.recipe.workspace import Workspace
+from asrkit.recognizer import newest_weights
+from asrkit.report.results import DataSet, Experiment, ResultRow, environment, write_results
+from asrkit.scoring.rates import RATES
+from asrkit.scoring.report import write_score
+from asrkit.scoring.score import score_texts
+from asrkit.training.checkpoint import checkpoints, read_state
+
+
+def score_recipe(
+    workspace: Workspace, decoded: Mapping[tuple[str, str], Path], sets: Mapping[str, Sequence[Utterance]]
+) -> list[str]:
+    """Score every decoded set, write its reports and the experiment's RESULTS.md.
+
+    Args:
+        workspace: the experiment.
+        decoded: (decoder, set) -> folder with ``nbest.jsonl``.
+        sets: the utterances of every set.
+
+    Returns:
+        lines for people.
+    """
+    config = workspace.config
+    rows, lines = [], []
+    for (decoder, name), folder in decoded.items():
+        hypotheses = read_hypotheses(folder / "nbest.jsonl")
+        references = {u.id: u.text for u in sets[name]}
+        speakers = {u.id: u.speaker for u in sets[name]}
+        for unit in config.score.units:
+            score = score_texts(references, hypotheses, unit, speakers, config.score.bootstrap)
+            write_score(folder / f"score_{RATES[unit].lower()}", score, f"{decoder} on {name}")
+            rows.append(ResultRow(name, decoder, unit, score.total, score.interval))
+            lines.append(f"{name} {decoder}: {score.total.kaldi_line(RATES[unit])}")
+    write_results(workspace.folder / "RESULTS.md", rows, describe(workspace, sets), environment())
+    return lines
+
+
+def read_hypotheses(path: Path) -> dict[str, str]:
+    """Utterance id -> best text."""
+    items = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {item["id"]: item["text"] for item in items}
+
+
+def describe(workspace: Workspace, sets: Mapping[str, Sequence[Utterance]]) -> Experiment:
+    """The facts of a run that RESULTS.md tells."""
+    config = workspace.config
+    saved = workspace.folder / "checkpoints"
+    with safe_open(newest_weights(saved), "pt") as weights:
+        parameters = sum(int(weights.get_tensor(name).numel()) for name in weights.keys())  # noqa: SIM118
+    return Experiment(
+        recipe=config.name,
+        command=workspace.command,
+        date=time.strftime("%Y-%m-%d"),
+        seed=config.seed,
+        normalizer=config.text.normalizer,
+        parameters=parameters,
+        training_seconds=read_state(checkpoints(saved)[-1]).seconds,
+        data=tuple(
+            DataSet(name, len(found), sum(u.duration for u in found) / 3600, reference_hash(found))
+            for name, found in sets.items()
+        ),
+    )
+
+
+def reference_hash(utterances: Sequence[Utterance]) -> str:
+    """SHA-256 of the sorted ``id text`` lines."""
+    lines = sorted(f"{u.id} {u.text}\n" for u in utterances)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def model_card(workspace: Workspace) -> str:
+    """README.md of a bundle: the results page, or before there is one the recipe's name."""
+    results = workspace.folder / "RESULTS.md"
+    if results.exists():
+        return results.read_text(encoding="utf-8")
+    return f"# {workspace.config.name}\n\nNot scored yet.\n"

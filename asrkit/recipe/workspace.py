@@ -1,0 +1,50 @@
+"""The folders of one experiment, and what every stage is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrkit.config import Config
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where one run of a recipe keeps its things.
+
+    Attributes:
+        config: the whole configuration.
+        recipe: the folder of ``recipe.yaml``.
+        exp: ``exp/<recipe>``, shared by all tags.
+        tag: the experiment's name.
+        data_root: folder of corpora (``--data``), or None.
+        device: ``auto``, ``cpu``, ``cuda``.
+        processes: training processes to start, one a GPU.
+        force: do again what is up to date, training from the start.
+        command: the command line, for RESULTS.md.
+    """
+
+    config: Config
+    recipe: Path
+    exp: Path
+    tag: str
+    data_root: Path | None = None
+    device: str = "auto"
+    processes: int = 1
+    force: bool = False
+    command: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """``exp/<recipe>/<tag>``: all that belongs to this experiment alone."""
+        return self.exp / self.tag
+
+    def shared(self, kind: str, fingerprint: str) -> Path:
+        """``exp/<recipe>/data/<kind>-<fingerprint>``: data that experiments of equal settings share."""
+        return self.exp / "data" / f"{kind}-{fingerprint[:10]}"
+
+    @property
+    def sets(self) -> list[str]:
+        """All subsets, each once: train, dev, test."""
+        corpus = self.config.corpus
+        return list(dict.fromkeys([*corpus.train, *corpus.dev, *corpus.test]))

@@ -1,0 +1,205 @@
+"""A trained recogniser: from audio to text. The one path for `asrkit decode`, recipes and Python."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asrkit.bundle import Bundle, pack
+from asrkit.config import Config, DecodeConfig, parse_config
+from asrkit.data.audio import read_audio
+from asrkit.data.utterance import Utterance
+from asrkit.decoding import require_decoder
+from asrkit.errors import AsrkitError, DataError, ModelError
+from asrkit.features.cmvn import Cmvn, CmvnStats
+from asrkit.features.frontend import Frontend
+from asrkit.models.asr import AsrModel, build_model
+from asrkit.text.tokenizer import Tokenizer, load_tokenizer
+from asrkit.training.checkpoint import load_weights
+from asrkit.training.hardware import choose_device, setup_threads
+from asrkit.transcript import Transcript, make_transcript
+
+
+class Recognizer:
+    """Audio in, transcripts out. Made by :meth:`load`.
+
+    Attributes:
+        config: the configuration it was trained with.
+        settings: how to decode; may be changed between calls.
+        threads: threads for the decoder.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        model: AsrModel,
+        tokenizer: Tokenizer,
+        cmvn: CmvnStats | None,
+        device: torch.device,
+        threads: int = 1,
+    ) -> None:
+        self.config, self.tokenizer, self.device, self.threads = config, tokenizer, device, threads
+        self.settings: DecodeConfig = config.decode
+        self.frontend = Frontend(config.features)
+        self.cmvn = Cmvn(config.features.cmvn, cmvn)
+        self.model = model.to(device).eval()
+
+    @classmethod
+    def load(cls, path: Path | str, *, device: str = "auto", threads: int = 0) -> Recognizer:
+        """Open a bundle (file or folder), an experiment folder or a checkpoint.
+
+        Args:
+            path: what to open.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+            threads: CPU threads; 0: all.
+
+        Raises:
+            ModelError: it is none of these, or damaged.
+        """
+        setup_threads(threads)
+        with tempfile.TemporaryDirectory() as scratch:
+            parts = find_parts(Path(path), Path(scratch))
+            config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))
+            tokenizer = load_tokenizer(parts["tokenizer"])
+            cmvn = CmvnStats.load(parts["cmvn.json"])
+            model = build_model(config, len(tokenizer.tokens))
+            load_weights(parts["model.safetensors"], model)
+        return cls(config, model, tokenizer, cmvn, choose_device(device), threads or torch.get_num_threads())
+
+    def transcribe(self, audio: str | Path) -> Transcript:
+        """The transcript of one audio file. Raises DataError when it cannot be read."""
+        result = next(self.transcribe_many([whole_file(audio)]))
+        if isinstance(result, AsrkitError):
+            raise result
+        return result
+
+    def transcribe_many(self, utterances: Iterable[Utterance]) -> Iterator[Transcript | AsrkitError]:
+        """One result each, in order; an unreadable utterance gives its error and stops nothing."""
+        waiting: list[tuple[Utterance, np.ndarray | AsrkitError]] = []
+        longest, rate = 0.0, self.config.features.sample_rate
+        for utterance in utterances:
+            try:
+                wave: np.ndarray | AsrkitError = read_audio(
+                    utterance.audio, rate, utterance.start, utterance.duration or None
+                )
+            except AsrkitError as error:
+                wave = error
+            seconds = 0.0 if isinstance(wave, AsrkitError) else len(wave) / rate
+            if waiting and max(longest, seconds) * (len(waiting) + 1) > self.settings.batch_seconds:
+                yield from self._batch(waiting)
+                waiting, longest = [], 0.0
+            waiting.append((utterance, wave))
+            longest = max(longest, seconds)
+        yield from self._batch(waiting)
+
+    def log_probs(self, waves: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """CTC log posteriors f32[B, T', V] and lengths int64[B] of waves f32[N] each."""
+        samples = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waves], batch_first=True)
+        lens = torch.tensor([len(w) for w in waves])
+        with torch.inference_mode():
+            feats, lens = self.frontend(samples, lens)
+            feats = self.cmvn(feats, lens)
+            encoded = self.model.encode(feats.to(self.device), lens.to(self.device))
+            return self.model.ctc_log_probs(encoded).cpu().numpy(), encoded.lens.cpu().numpy()
+
+    @property
+    def frame_seconds(self) -> float:
+        """Seconds between two encoder frames."""
+        features = 840  # divisible by any usual subsampling
+        return (
+            self.frontend.frame_seconds
+            * features
+            / int(self.model.encoder.output_frames(torch.tensor(features)))
+        )
+
+    def _batch(
+        self, waiting: list[tuple[Utterance, np.ndarray | AsrkitError]]
+    ) -> Iterator[Transcript | AsrkitError]:
+        waves = [wave for _, wave in waiting if not isinstance(wave, AsrkitError)]
+        decoder = require_decoder(self.settings.decoder, self.model.heads)
+        found = (
+            iter(
+                decoder.search(
+                    *self.log_probs(waves),
+                    frame_seconds=self.frame_seconds,
+                    settings=self.settings,
+                    threads=self.threads,
+                )
+            )
+            if waves
+            else iter(())
+        )
+        for utterance, wave in waiting:
+            if isinstance(wave, AsrkitError):
+                yield wave
+            else:
+                seconds = len(wave) / self.config.features.sample_rate
+                yield make_transcript(
+                    utterance.id, utterance.audio, seconds, utterance.start, next(found), self.tokenizer
+                )
+
+
+def whole_file(path: str | Path) -> Utterance:
+    """An audio file as one utterance, named after the file."""
+    return Utterance(id=Path(path).stem, audio=str(path), start=0.0, duration=0.0, text="", speaker="")
+
+
+def find_parts(path: Path, scratch: Path) -> dict[str, Path]:
+    """Where ``config.yaml``, ``cmvn.json``, ``tokenizer`` and ``model.safetensors`` of a model are.
+
+    Args:
+        path: a bundle (file or folder), an experiment folder, or a checkpoint in one.
+        scratch: receives the content of a bundle.
+
+    Raises:
+        ModelError: `path` is none of these.
+    """
+    if (path.is_file() and path.suffix != ".safetensors") or (path / "manifest.json").is_file():
+        Bundle.open(path).extract(scratch)
+        folder, weights = scratch, scratch / "model.safetensors"
+    elif (path / "checkpoints").is_dir():
+        folder, weights = path, newest_weights(path / "checkpoints")
+    else:
+        weights = path if path.is_file() else path / "model.safetensors"
+        folder = weights.parent.parent.parent
+    parts = {name: folder / name for name in ("config.yaml", "cmvn.json", "tokenizer")} | {
+        "model.safetensors": weights
+    }
+    for name, part in parts.items():
+        if not part.exists():
+            raise ModelError(
+                f"{path} is not a model: {name} is missing",
+                "give a .asrkit bundle, an experiment folder or a checkpoint in one",
+            )
+    return parts
+
+
+def newest_weights(folder: Path) -> Path:
+    """The averaged weights, or before there are any those of the last checkpoint."""
+    from asrkit.training.checkpoint import checkpoints
+
+    averaged = folder / "averaged" / "model.safetensors"
+    last = checkpoints(folder)
+    return averaged if averaged.exists() or not last else last[-1] / "model.safetensors"
+
+
+def pack_experiment(folder: Path, out: Path, card: str) -> Path:
+    """Pack an experiment's recogniser into one ``.asrkit`` file.
+
+    Args:
+        folder: the experiment.
+        out: the file to write.
+        card: the model card (Markdown).
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        parts = find_parts(folder, Path(scratch))
+    content: dict[str, Path | bytes] = {name: part for name, part in parts.items() if part.is_file()}
+    content |= {f"tokenizer/{p.name}": p for p in sorted(parts["tokenizer"].iterdir())}
+    return pack({**content, "README.md": card.encode()}, out, {"experiment": folder.name})
+
+
+__all__ = ["DataError", "Recognizer", "find_parts", "pack_experiment", "whole_file"]

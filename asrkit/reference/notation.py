@@ -1,0 +1,23 @@
+"""The types every chapter of the reference uses."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Tokens = tuple[int, ...]
+
+
+class Hypothesis(NamedTuple):
+    """One decoded token sequence.
+
+    Attributes:
+        tokens: token ids, without blanks and without the end token.
+        score: its log probability, or the weighted sum of log probabilities the decoder ranks by.
+    """
+
+    tokens: Tokens
+    score: float

@@ -1,0 +1,185 @@
+"""RESULTS.md: what was reached, on what, and how to reach it again."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from asrkit.files import atomic_write
+from asrkit.scoring.rates import ErrorCounts
+
+_SOURCE = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One line of the table: the errors of one decoder on one set, in one unit."""
+
+    set: str
+    decoder: str
+    unit: str
+    counts: ErrorCounts
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a set held: utterances, hours of audio, and the SHA-256 of its list of references."""
+
+    name: str
+    utterances: int
+    hours: float
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What was run.
+
+    Attributes:
+        recipe: its name.
+        command: the command line that repeats it.
+        date: day of the scoring, for example ``2026-01-31``.
+        seed: the one source of randomness.
+        normalizer: name of the text normalisation.
+        parameters: number of model parameters.
+        training_seconds: time spent in training.
+        data: every set trained on, tuned on or reported.
+    """
+
+    recipe: str
+    command: str
+    date: str
+    seed: int
+    normalizer: str
+    parameters: int
+    training_seconds: float
+    data: tuple[DataSet, ...]
+
+
+def environment() -> dict[str, str]:
+    """The software and machine of this process: name -> value, plain text.
+
+    ``commit`` is that of the source tree, marked where files differ from it; an installed package says its
+    version instead. Nothing heavy is imported.
+    """
+    return {
+        "asrkit": _version("asrkit"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "machine": f"{_cpu()}, {_threads()} threads",
+        "system": platform.platform(),
+    }
+
+
+def write_results(
+    path: Path | str, rows: Sequence[ResultRow], experiment: Experiment, environment: Mapping[str, str]
+) -> None:
+    """Write RESULTS.md, atomically; the same arguments give the same bytes.
+
+    Args:
+        path: the file.
+        rows: the table, in this order.
+        experiment: what was run.
+        environment: where, as :func:`environment` gives it.
+    """
+    facts = {
+        "date": experiment.date,
+        "command": f"`{experiment.command}`",
+        "seed": str(experiment.seed),
+        "text normaliser": experiment.normalizer,
+        "model parameters": f"{experiment.parameters:,}",
+        "training time": f"{experiment.training_seconds / 60:.1f} min",
+        **environment,
+    }
+    table = [
+        (
+            "set",
+            "decoder",
+            "unit",
+            "Snt",
+            "Wrd",
+            "Corr",
+            "Sub",
+            "Del",
+            "Ins",
+            "Err",
+            "S.Err",
+            "95 % interval",
+        ),
+        *(_cells(row) for row in rows),
+    ]
+    data = [
+        ("set", "utterances", "hours", "sha256 of the references"),
+        *((d.name, f"{d.utterances:,}", f"{d.hours:.2f}", f"`{d.sha256}`") for d in experiment.data),
+    ]
+    parts = (
+        f"<!-- Written by asrkit when it scores; changes made by hand are lost. -->\n# {experiment.recipe}\n",
+        "Percentages of the reference's tokens (S.Err: of its sentences); the interval is that of Err, "
+        "by bootstrap over utterances.\n",
+        _markdown(table, left=3),
+        "## Environment\n",
+        "".join(f"- {name}: {value}\n" for name, value in facts.items()),
+        "## Data\n",
+        _markdown(data, left=1),
+    )
+    with atomic_write(path) as file:
+        file.write("\n".join(parts))
+
+
+def _cells(row: ResultRow) -> tuple[str, ...]:
+    sizes = (str(row.counts.sentences), str(row.counts.reference))
+    shares = (f"{share:.2f}" for share in row.counts.percentages())
+    interval = " – ".join(f"{100 * end:.2f}" for end in row.interval or ())
+    return (row.set, row.decoder, row.unit, *sizes, *shares, interval or "–")
+
+
+def _markdown(rows: Sequence[Sequence[str]], left: int) -> str:
+    """A table whose first `left` columns are text and whose others are numbers."""
+    head, *body = rows
+    rule = ["---"] * left + ["---:"] * (len(head) - left)
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *body))
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    if not (_SOURCE / ".git").exists():
+        return f"none, release {_version('asrkit')}"
+    head, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    if not head:
+        return "unknown"
+    return f"{head} with uncommitted changes" if changes else head
+
+
+def _git(*words: str) -> str:
+    """What git says about the source tree; empty where it says nothing or is not there."""
+    try:
+        done = subprocess.run(["git", "-C", _SOURCE, *words], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,63 @@
+"""What the machine offers: device, precision, threads."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+
+import torch
+
+from asrkit.errors import UsageError
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """``auto`` takes CUDA, then MPS, then the CPU. Under torchrun each process takes its own CUDA device.
+
+    Raises:
+        UsageError: the device asked for is not there.
+    """
+    found = ["cpu"]
+    if torch.cuda.is_available():
+        found.insert(0, "cuda")
+    elif torch.backends.mps.is_available():
+        found.insert(0, "mps")
+    name = found[0] if name == "auto" else name
+    if name.split(":")[0] not in found:
+        raise UsageError(f"device {name!r} is not available", "available: " + ", ".join(found))
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    return torch.device(name)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 matrix products run in hardware there."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """``auto``: bf16 where it is fast, else fp16 on CUDA, else fp32.
+
+    Raises:
+        UsageError: fp16 off CUDA, where its loss scaling has no support.
+    """
+    if name == "auto":
+        name = "bf16" if has_fast_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
+    if name == "fp16" and device.type != "cuda":
+        raise UsageError("train.precision=fp16 needs a CUDA device", "use train.precision=bf16 or fp32")
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
+    return torch.autocast(device.type, precision, enabled=precision != torch.float32)
+
+
+def setup_threads(threads: int = 0) -> None:
+    """Use `threads` CPU threads (0: leave as it is) and flush denormal numbers to zero.
+
+    Denormals in the gradients of an LSTM make it many times slower on the CPU.
+    """
+    torch.set_flush_denormal(True)
+    if threads:
+        torch.set_num_threads(threads)

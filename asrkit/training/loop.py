@@ -1,0 +1,217 @@
+"""The training loop, whole, on one page.
+
+Resuming is exact: every update draws its random numbers from the seed and its own number, batches follow
+from the seed and the epoch, and a checkpoint holds the weights, the optimiser and the position. Under
+``torchrun`` each process takes its share of every batch, so the loss is that of one process.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from rapidfuzz.distance import Levenshtein
+from torch.nn.parallel import DistributedDataParallel
+
+from asrkit.config import AugmentConfig, TrainConfig
+from asrkit.decoding.ctc_greedy import ctc_greedy_search
+from asrkit.errors import DataError, ModelError
+from asrkit.models.asr import AsrModel, Batch, Loss
+from asrkit.training import processes
+from asrkit.training.checkpoint import TrainState, checkpoints, load_checkpoint, prune, save_checkpoint
+from asrkit.training.data import BatchSource, Item, step_seed
+from asrkit.training.hardware import autocast, choose_device, choose_precision, setup_threads
+from asrkit.training.monitor import Monitor
+from asrkit.training.schedule import learning_rate
+
+
+def train(
+    model: AsrModel,
+    train_set: BatchSource,
+    dev_set: BatchSource,
+    config: TrainConfig,
+    augment: AugmentConfig,
+    folder: Path,
+    *,
+    seed: int = 1,
+    device: str = "auto",
+) -> TrainState:
+    """Train `model` until the configured end, from the last checkpoint in `folder` if there is one.
+
+    Args:
+        model: the recogniser; left with the last update's weights.
+        train_set, dev_set: utterances with features.
+        config, augment: how to train.
+        folder: receives ``checkpoints/``, ``metrics.jsonl``, ``train.log`` and ``plots/``.
+        seed: the one source of randomness.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        DataError: the loss stayed non-finite; the utterances are named.
+        ModelError: not enough memory for the largest batch, or a checkpoint that does not fit.
+    """
+    rank, world = processes.start_processes()
+    setup_threads()
+    place = choose_device(device)
+    precision = choose_precision(config.precision, place)
+    model.to(place).train()
+    optimizer = make_optimizer(model, config)
+    scaler = torch.amp.GradScaler(place.type, enabled=precision == torch.float16)
+    wrapped = DistributedDataParallel(model) if world > 1 else model
+
+    def plan(epoch: int) -> list[list[list[Item]]]:
+        """The epoch's updates, each a group of batches."""
+        batches = train_set.plan(config.batch_seconds, speeds=augment.speeds, seed=seed, epoch=epoch)
+        return [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
+
+    def backward(items: list[Item], epoch: int, weight: float, sync: bool = True) -> tuple[Batch, Loss]:
+        """Add this process's share of a batch to the gradient."""
+        share = items[rank::world]
+        batch = train_set.batch(share or items[:1], augment=augment, seed=seed, epoch=epoch).to(place)
+        with nullcontext() if sync or world == 1 else wrapped.no_sync():
+            with autocast(place, precision):
+                loss: Loss = wrapped(batch)
+            # DDP takes the mean of the gradients over processes, the update the mean over utterances.
+            scaler.scale(loss.total * (world / weight if share else 0.0)).backward()
+        return batch, loss
+
+    state = TrainState()
+    if found := checkpoints(folder / "checkpoints"):
+        state = load_checkpoint(found[-1], model, optimizer, scaler, place)
+    updates = plan(state.epoch)
+    total = config.epochs * len(updates if state.epoch == 0 else plan(0))
+    total = min(total, config.max_steps) if config.max_steps else total
+    largest = max((items for group in updates for items in group), key=train_set.cost)
+    preflight(lambda: backward(largest, state.epoch, 1.0), len(largest))
+    optimizer.zero_grad(set_to_none=True)
+    monitor = Monitor(folder, state, total, config, show=rank == 0)
+    since = time.monotonic() - state.seconds
+
+    def save() -> None:
+        state.seconds = time.monotonic() - since
+        if rank == 0:
+            monitor.flush()
+            save_checkpoint(folder / "checkpoints", model, optimizer, scaler, state)
+            prune(folder / "checkpoints", state, config.average)
+        processes.wait()
+
+    def over() -> bool:
+        late = config.max_minutes > 0 and time.monotonic() - since >= 60 * config.max_minutes
+        return processes.total([late], place)[0] > 0 or 0 < config.max_steps <= state.step
+
+    with monitor:
+        while not state.finished:
+            for group in updates[state.batch :]:
+                rate = learning_rate(config, state.step, total, state.plateau)
+                for parameters in optimizer.param_groups:
+                    parameters["lr"] = rate
+                torch.manual_seed(step_seed(seed, state.step, rank))
+                weight = sum(len(items) for items in group)
+                sums, bad = [0.0, 0.0], []
+                for number, items in enumerate(group, start=1):
+                    batch, loss = backward(items, state.epoch, weight, sync=number == len(group))
+                    sums = [sums[0] + loss.total.item() / weight, sums[1] + batch.seconds]
+                    bad += [
+                        u
+                        for u, x in zip(batch.ids, loss.utterances.tolist(), strict=True)
+                        if not math.isfinite(x)
+                    ]
+                scaler.unscale_(optimizer)
+                norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf).item()
+                mean_loss, seconds = processes.total(sums, place)
+                if math.isfinite(mean_loss) and (math.isfinite(norm) or scaler.is_enabled()):
+                    scaler.step(optimizer)
+                    scaler.update()
+                    state.skipped = 0
+                else:
+                    state.skipped += 1
+                    bad = bad or [train_set.utterances[i].id for items in group for i, _ in items]
+                    message = f"the loss is not finite at step {state.step}; utterances: {', '.join(bad)}"
+                    monitor.say(f"{message}; update skipped")
+                    if state.skipped > config.nan_patience:
+                        raise DataError(
+                            f"{message}; {state.skipped} updates in a row",
+                            "lower train.lr, or look at these utterances",
+                        )
+                optimizer.zero_grad(set_to_none=True)
+                state.step += 1
+                state.batch += 1
+                monitor.step(state, loss=mean_loss, lr=rate, norm=norm, audio=seconds)
+                if over():
+                    break
+                if state.step % config.save_steps == 0:
+                    save()
+            dev_loss, dev_error = evaluate(model, dev_set, config, place, precision)
+            state.seconds = time.monotonic() - since
+            end_epoch(state, config, dev_error, over())
+            monitor.epoch(state, dev_loss=dev_loss, dev_error=dev_error)
+            save()
+            updates = plan(state.epoch)
+    processes.end_processes()
+    return state
+
+
+def end_epoch(state: TrainState, config: TrainConfig, dev_error: float, over: bool) -> None:
+    """Move `state` to the next epoch, and decide about the rate and about stopping."""
+    better = not state.dev or dev_error < min(error for _, error in state.dev)
+    state.dev.append([state.step, dev_error])
+    state.stalled = 0 if better else state.stalled + 1
+    if config.schedule == "plateau" and state.stalled and state.stalled % (config.plateau_patience + 1) == 0:
+        state.plateau /= 2
+    state.epoch += 1
+    state.batch = 0
+    stop_early = 0 < config.early_stop <= state.stalled
+    state.finished = over or stop_early or state.epoch >= config.epochs
+
+
+@torch.no_grad()
+def evaluate(
+    model: AsrModel, dev_set: BatchSource, config: TrainConfig, device: torch.device, precision: torch.dtype
+) -> tuple[float, float]:
+    """Mean loss per utterance and token error rate of greedy decoding on `dev_set`."""
+    model.eval()
+    loss, errors, tokens = 0.0, 0, 0
+    for items in dev_set.plan(config.batch_seconds, shuffle=False):
+        batch = dev_set.batch(items).to(device)
+        with autocast(device, precision):
+            encoded = model.encode(batch.feats, batch.feat_lens)
+            log_probs = model.ctc_log_probs(encoded)
+        loss += model.ctc_loss(log_probs, encoded.lens, batch).sum().item()
+        found = ctc_greedy_search(log_probs.cpu().numpy(), encoded.lens.cpu().numpy(), frame_seconds=1.0)
+        for (index, _), nbest in zip(items, found, strict=True):
+            errors += Levenshtein.distance(dev_set.tokens[index], nbest[0].tokens)
+            tokens += len(dev_set.tokens[index])
+    model.train()
+    return loss / max(1, len(dev_set.utterances)), errors / max(1, tokens)
+
+
+def make_optimizer(model: AsrModel, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter 2019) or SGD with momentum; biases and norms are not decayed."""
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
+
+
+def preflight(attempt: Callable[[], object], utterances: int) -> None:
+    """Try the costliest batch first, so that memory runs out now and not in an hour.
+
+    Raises:
+        ModelError: it did not fit.
+    """
+    try:
+        attempt()
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        raise ModelError(
+            f"the largest batch ({utterances} utterances) does not fit into memory",
+            "lower train.batch_seconds, and raise train.accumulate by as much",
+        ) from error

@@ -1,0 +1,76 @@
+"""What a recogniser returns: text with words, times and confidences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from asrkit.decoding.hypothesis import Hypothesis
+from asrkit.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with its start and end in seconds and a confidence in 0..1."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One entry of an n-best list."""
+
+    text: str
+    score: float
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The transcript of one utterance or recording.
+
+    Attributes:
+        id: utterance id, or the audio file's name without its ending.
+        audio: path of the audio.
+        seconds: duration of what was decoded.
+        text: the best hypothesis.
+        confidence: 0..1.
+        words: the best hypothesis word by word.
+        nbest: hypotheses by falling score, the best first.
+    """
+
+    id: str
+    audio: str
+    seconds: float
+    text: str
+    confidence: float
+    words: list[Word]
+    nbest: list[Alternative]
+
+
+def make_transcript(
+    id: str, audio: str, seconds: float, offset: float, hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer
+) -> Transcript:
+    """Turn an n-best list into text; `offset` (seconds) is added to all times."""
+    best = hypotheses[0]
+    words = [
+        Word(
+            text,
+            round(offset + float(best.times[begin, 0]), 3),
+            round(offset + float(best.times[end - 1, 1]), 3),
+            round(float(best.token_confidence[begin:end].mean()), 4),
+        )
+        for text, begin, end in tokenizer.word_spans(best.tokens)
+    ]
+    return Transcript(
+        id,
+        audio,
+        round(seconds, 3),
+        tokenizer.decode(best.tokens),
+        round(best.confidence, 4),
+        words,
+        [Alternative(tokenizer.decode(h.tokens), h.score, h.parts) for h in hypotheses],
+    )

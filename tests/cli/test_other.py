@@ -1,0 +1,83 @@
+"""asrkit config, recipes, info, score, doctor and the front door."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Run
+
+
+def test_help_is_instant_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['asrkit', '--help']\nfrom asrkit.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'numpy', 'lhotse', 'omegaconf') if m in sys.modules])"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip().endswith("[]")
+    assert "train" in done.stdout and "decode" in done.stdout
+    assert time.monotonic() - start < 5
+
+
+def test_version(asrkit: Run) -> None:
+    import asrkit as package
+
+    assert package.__version__ in asrkit("--version").out
+
+
+def test_config_shows_explains_and_compares(asrkit: Run) -> None:
+    assert "batch_seconds: 90" in asrkit("config", "an4").out
+    assert "seed" not in asrkit("config", "an4", "--diff").out
+    assert "train.lr: 0.001 -> 0.25" in asrkit("config", "an4", "train.lr=0.25", "--diff").out
+    told = asrkit("config", "an4", "--explain", "train.schedule").out
+    assert "learning rate over time" in told and "onecycle" in told
+    assert "train.clip" in asrkit("config", "an4", "--explain", "train").out
+    wrong = asrkit("config", "an4", "--explain", "train.shedule")
+    assert wrong.code == 2 and "train.schedule" in wrong.err
+
+
+def test_recipes_lists_and_copies(asrkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = asrkit("recipes").out
+    assert "an4" in listed and "prompts" in listed
+    monkeypatch.chdir(tmp_path)
+    assert asrkit("recipes", "prompts", "mine").code == 0
+    assert (tmp_path / "mine/recipe.yaml").exists()
+    assert asrkit("train", "mine", "--dry-run").code == 0
+    assert asrkit("recipes", "prompts", "mine").code == 2
+
+
+def test_info_describes_a_model(asrkit: Run, experiment: Path) -> None:
+    told = asrkit("info", experiment / "prompts.asrkit").out
+    assert "pyramid" in told and "40 ms" in told and "english" in told
+    assert asrkit("info", experiment / "decode").code == 1
+
+
+def test_score_prints_kaldi_lines_and_writes_reports(asrkit: Run, tmp_path: Path) -> None:
+    (tmp_path / "ref.trn").write_text("A B C (s1-u1)\nD E (s2-u2)\n")
+    (tmp_path / "hyp.trn").write_text("A X C (s1-u1)\nD (s2-u2)\n")
+    files = (tmp_path / "ref.trn", tmp_path / "hyp.trn")
+    done = asrkit("score", *files, "-o", tmp_path / "out")
+    assert "%WER 40.00 [ 2 / 5, 0 ins, 1 del, 1 sub ]" in done.out
+    assert "%CER" in done.out and "95 %" in done.out
+    assert (tmp_path / "out/score_wer/report.txt").exists() or (
+        tmp_path / "out/score_word/report.txt"
+    ).exists()
+    assert "%CER" not in asrkit("score", *files, "--unit", "word").out
+    assert "%PER 40.00" in asrkit("score", *files, "--unit", "phone").out
+    assert "95 %" not in asrkit("score", *files, "--bootstrap", 0).out
+    assert "CONFUSION PAIRS" in asrkit("score", *files, "--report").out
+    assert "%WER 33.33" in asrkit("score", *files, "--form", "plain", "--unit", "word").out
+    missing = asrkit("score", tmp_path / "no.trn", files[1])
+    assert missing.code == 1 and "no.trn" in missing.err and "hint:" in missing.err
+
+
+def test_doctor_never_fails_and_names_effects(asrkit: Run) -> None:
+    done = asrkit("doctor")
+    assert done.code == 0
+    for name in ("torch", "device", "bf16", "torchaudio", "flashlight-text", "sph2pipe"):
+        assert name in done.out

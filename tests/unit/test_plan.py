@@ -1,0 +1,111 @@
+"""Stages: what is up to date, what runs and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asrkit.config import Config
+from asrkit.errors import UsageError
+from asrkit.recipe.plan import Stage, fingerprints, make_plan, run_plan
+from asrkit.recipe.workspace import Workspace
+
+done: list[str] = []
+
+
+def stage(number: int, name: str, uses: tuple[str, ...], after: tuple[str, ...] = ()) -> Stage:
+    def run(workspace: Workspace, prints: dict[str, str]) -> None:
+        done.append(name)
+        (workspace.folder / f"{name}.out").write_text(prints[name])
+
+    return Stage(number, name, name, uses, after, run, lambda w, p: [w.folder / f"{name}.out"])
+
+
+STAGES = (
+    stage(0, "prepare", ("corpus", "-corpus.url")),
+    stage(1, "features", ("features",), ("prepare",)),
+    stage(2, "train", ("train.lr",), ("features",)),
+    stage(4, "score", ("score",), ("train",)),
+)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    done.clear()
+    made = Workspace(Config(), tmp_path, tmp_path, "x")
+    made.folder.mkdir()
+    return made
+
+
+def go(workspace: Workspace, **options: object) -> list[str]:
+    prints = fingerprints(STAGES, workspace)
+    done.clear()
+    run_plan(make_plan(STAGES, workspace, prints, **options), workspace, prints, lambda text: None)  # type: ignore[arg-type]
+    return list(done)
+
+
+def test_everything_runs_once(workspace: Workspace) -> None:
+    assert go(workspace) == ["prepare", "features", "train", "score"]
+    assert go(workspace) == []
+
+
+def test_a_change_runs_its_stage_and_what_builds_on_it(workspace: Workspace) -> None:
+    go(workspace)
+    workspace.config.train.lr = 0.5
+    prints = fingerprints(STAGES, workspace)
+    steps = make_plan(STAGES, workspace, prints)
+    assert [s.action for s in steps] == ["done", "done", "run", "run"]
+    assert steps[2].why == "changed: train.lr"
+    assert go(workspace) == ["train", "score"]
+
+
+def test_keys_taken_out_change_nothing(workspace: Workspace) -> None:
+    go(workspace)
+    workspace.config.corpus.url = "elsewhere"
+    assert go(workspace) == []
+
+
+def test_a_missing_output_runs_its_stage_again(workspace: Workspace) -> None:
+    go(workspace)
+    (workspace.folder / "features.out").unlink()
+    assert go(workspace) == ["features", "train", "score"]
+
+
+def test_a_stage_that_failed_is_not_recorded(workspace: Workspace) -> None:
+    def fail(workspace: Workspace, prints: dict[str, str]) -> None:
+        raise RuntimeError("killed")
+
+    prints = fingerprints(STAGES, workspace)
+    broken = [replace(s, run=fail) if s.name == "train" else s for s in STAGES]
+    with pytest.raises(RuntimeError):
+        run_plan(make_plan(broken, workspace, prints), workspace, prints, lambda text: None)
+    assert go(workspace) == ["train", "score"]
+
+
+def test_stages_are_chosen_by_number_or_name(workspace: Workspace) -> None:
+    go(workspace)
+    assert go(workspace, first="features", last="2", force=True) == ["features", "train"]
+    assert go(workspace, skip=["0", "train", "score"], force=True) == ["features"]
+
+
+def test_skipping_what_is_needed_is_refused(workspace: Workspace) -> None:
+    with pytest.raises(UsageError, match=r"needs what features makes.*--stage features"):
+        go(workspace, first="train")
+
+
+@pytest.mark.parametrize(("word", "hint"), [("trian", "did you mean 'train'"), ("3", "4 score")])
+def test_unknown_stages_are_refused(workspace: Workspace, word: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        go(workspace, first=word)
+
+
+def test_stages_of_recipes_are_in_order_and_build_on_earlier_ones() -> None:
+    from asrkit.recipe.stages import STAGES as REAL
+
+    names: list[str] = []
+    for item in REAL:
+        assert set(item.after) <= set(names)
+        names.append(item.name)
+    assert [s.number for s in REAL] == sorted({s.number for s in REAL})

@@ -1,0 +1,135 @@
+"""Parts of training that need no corpus: schedules, checkpoints, batches."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asrkit.config import TrainConfig
+from asrkit.errors import ModelError
+from asrkit.training.checkpoint import (
+    TrainState,
+    average,
+    checkpoints,
+    load_checkpoint,
+    prune,
+    read_state,
+    save_checkpoint,
+    step_folder,
+)
+from asrkit.training.loop import end_epoch, preflight
+from asrkit.training.schedule import learning_rate
+
+
+@pytest.mark.parametrize("schedule", ["constant", "noam", "onecycle", "plateau"])
+def test_schedules_peak_at_the_configured_rate_after_warm_up(schedule: str) -> None:
+    config = TrainConfig(lr=0.5, schedule=schedule, warmup_steps=10)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert max(rates) == pytest.approx(0.5)
+    assert rates[0] == pytest.approx(0.05)
+    assert all(a <= b + 1e-12 for a, b in itertools.pairwise(rates[:10]))
+
+
+def test_noam_falls_as_the_inverse_square_root() -> None:
+    config = TrainConfig(lr=1.0, schedule="noam", warmup_steps=16)
+    assert learning_rate(config, 63, 1000) == pytest.approx(math.sqrt(16 / 64))
+
+
+def test_onecycle_ends_near_zero() -> None:
+    config = TrainConfig(lr=1.0, schedule="onecycle", warmup_steps=5)
+    assert learning_rate(config, 99, 100) < 1e-3
+
+
+def test_plateau_halves_the_rate_when_the_dev_error_stalls() -> None:
+    config = TrainConfig(schedule="plateau", plateau_patience=1, epochs=99)
+    state = TrainState()
+    for error in (0.5, 0.6, 0.6, 0.4, 0.5, 0.5):
+        end_epoch(state, config, error, over=False)
+    assert state.plateau == 0.25
+    assert state.best(1) == [0]
+
+
+def test_early_stopping_counts_epochs_without_improvement() -> None:
+    config, state = TrainConfig(early_stop=2, epochs=99), TrainState()
+    for error in (0.5, 0.5, 0.6):
+        assert not state.finished
+        end_epoch(state, config, error, over=False)
+    assert state.finished
+
+
+def small_training() -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.amp.GradScaler]:
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    return model, torch.optim.AdamW(model.parameters()), torch.amp.GradScaler("cpu", enabled=False)
+
+
+def test_checkpoint_brings_back_model_optimizer_and_state(tmp_path: Path) -> None:
+    model, optimizer, scaler = small_training()
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    state = TrainState(step=1, epoch=2, batch=3, dev=[[1, 0.25]])
+    save_checkpoint(tmp_path, model, optimizer, scaler, state)
+    other, other_optimizer, _ = small_training()
+    loaded = load_checkpoint(step_folder(tmp_path, 1), other, other_optimizer, scaler, torch.device("cpu"))
+    assert loaded == state
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+    assert str(optimizer.state_dict()) == str(other_optimizer.state_dict())
+
+
+def test_half_written_checkpoints_are_not_seen(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, *small_training(), TrainState(step=5))
+    (tmp_path / ".step-9.tmp").mkdir()
+    (tmp_path / "step-7").mkdir()
+    assert [p.name for p in checkpoints(tmp_path)] == ["step-5"]
+
+
+def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
+    training = small_training()
+    save_checkpoint(tmp_path, *training, TrainState(step=5))
+    folder = step_folder(tmp_path, 5)
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:-7])
+    with pytest.raises(ModelError, match="cannot load weights"):
+        load_checkpoint(folder, *training, torch.device("cpu"))
+    (folder / "state.json").write_text("{")
+    with pytest.raises(ModelError, match=r"state\.json"):
+        read_state(folder)
+
+
+def test_pruning_keeps_the_last_and_the_best(tmp_path: Path) -> None:
+    training = small_training()
+    state = TrainState()
+    for step, error in ((1, 0.5), (2, 0.1), (3, 0.2), (4, 0.4)):
+        state.step = step
+        state.dev.append([step, error])
+        save_checkpoint(tmp_path, *training, state)
+        prune(tmp_path, state, keep=2)
+    assert [p.name for p in checkpoints(tmp_path)] == ["step-2", "step-3", "step-4"]
+
+
+def test_average_is_the_mean(tmp_path: Path) -> None:
+    model, optimizer, scaler = small_training()
+    weights = []
+    for step in (1, 2, 3):
+        with torch.no_grad():
+            model.weight.add_(step)
+        weights.append(model.weight.detach().clone())
+        save_checkpoint(tmp_path, model, optimizer, scaler, TrainState(step=step))
+    mean = average([step_folder(tmp_path, s) / "model.safetensors" for s in (1, 2, 3)])
+    np.testing.assert_allclose(mean["weight"], torch.stack(weights).mean(0), rtol=1e-6)
+    assert mean["weight"].dtype == torch.float32
+
+
+def test_preflight_names_the_way_out_of_memory() -> None:
+    def attempt() -> None:
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    with pytest.raises(ModelError, match=r"7 utterances.*train\.batch_seconds"):
+        preflight(attempt, 7)
+    with pytest.raises(RuntimeError, match="something else"):
+        preflight(lambda: (_ for _ in ()).throw(RuntimeError("something else")), 7)
