@@ -25,6 +25,7 @@ MANIFEST = "manifest.json"
 MAX_MANIFEST = 1 << 20  # bytes
 PICKLES = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"})
 SAFE_NAME = re.compile(r"\w[\w.+-]*(/\w[\w.+-]*)*", re.ASCII)
+BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError)
 HINT = "get the bundle again, or pack it again"
 
 
@@ -206,7 +207,7 @@ def _list_zip(path: Path) -> dict[str, int]:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except _BROKEN_ZIP as error:
+    except BROKEN_ZIP as error:
         raise ModelError(f"{path} is cut short or damaged", HINT) from error
     if MANIFEST not in (entry.filename for entry in entries):
         raise ModelError(
@@ -228,14 +229,11 @@ def _list_zip(path: Path) -> dict[str, int]:
     return sizes
 
 
-_BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError)
-
-
 def _read(path: Path, name: str) -> bytes:
     try:
         if path.is_dir():
             return (path / name).read_bytes()
         with zipfile.ZipFile(path) as archive:
             return archive.read(name)
-    except (*_BROKEN_ZIP, KeyError, OSError) as error:
-        raise ModelError(f"{path}: cannot read {name}: cut short or damaged", HINT) from error
+    except (*BROKEN_ZIP, KeyError, OSError) as error:
+        raise ModelError(f"{path}: cannot read {name}: {error}", HINT) from error

@@ -373,7 +373,8 @@ def _merge(layers: list[tuple[dict[str, Any], str]], dotted: list[str]) -> Confi
     from yaml import YAMLError
 
     merged = OmegaConf.structured(Config)
-    for layer, source in [*layers, *((word, word) for word in dotted)]:
+    steps: list[tuple[dict[str, Any] | str, str]] = [*layers, *((word, word) for word in dotted)]
+    for layer, source in steps:
         try:
             content = OmegaConf.from_dotlist([layer]) if isinstance(layer, str) else OmegaConf.create(layer)
             merged = OmegaConf.merge(merged, content)

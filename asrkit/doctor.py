@@ -173,7 +173,7 @@ CHECKS: tuple[tuple[str, Probe, str], ...] = (
     (
         "sph2pipe",
         partial(_program, "sph2pipe", "-h"),
-        "SPHERE audio compressed with shorten must be converted elsewhere; LDC gives sph2pipe away",
+        "SPHERE audio compressed with shorten cannot be read; LDC gives sph2pipe away",
     ),
     ("git", partial(_program, "git", "--version"), "results do not name the commit they come from"),
     (

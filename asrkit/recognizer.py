@@ -14,10 +14,11 @@ from asrkit.config import Config, DecodeConfig, parse_config
 from asrkit.data.audio import read_audio
 from asrkit.data.utterance import Utterance
 from asrkit.decoding import require_decoder
-from asrkit.errors import AsrkitError, DataError, ModelError
+from asrkit.decoding.hypothesis import Hypothesis
+from asrkit.errors import AsrkitError, ModelError
 from asrkit.features.cmvn import Cmvn, CmvnStats
 from asrkit.features.frontend import Frontend
-from asrkit.models.asr import AsrModel, build_model
+from asrkit.models.asr import AsrModel, Encoded, build_model
 from asrkit.text.tokenizer import Tokenizer, load_tokenizer
 from asrkit.training.checkpoint import load_weights
 from asrkit.training.hardware import choose_device, setup_threads
@@ -96,15 +97,12 @@ class Recognizer:
             longest = max(longest, seconds)
         yield from self._batch(waiting)
 
-    def log_probs(self, waves: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """CTC log posteriors f32[B, T', V] and lengths int64[B] of waves f32[N] each."""
+    def encode(self, waves: list[np.ndarray]) -> Encoded:
+        """Encoder output of waves f32[N] each."""
         samples = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waves], batch_first=True)
-        lens = torch.tensor([len(w) for w in waves])
-        with torch.inference_mode():
-            feats, lens = self.frontend(samples, lens)
-            feats = self.cmvn(feats, lens)
-            encoded = self.model.encode(feats.to(self.device), lens.to(self.device))
-            return self.model.ctc_log_probs(encoded).cpu().numpy(), encoded.lens.cpu().numpy()
+        feats, lens = self.frontend(samples, torch.tensor([len(w) for w in waves]))
+        feats = self.cmvn(feats, lens)
+        return self.model.encode(feats.to(self.device), lens.to(self.device))
 
     @property
     def frame_seconds(self) -> float:
@@ -120,19 +118,13 @@ class Recognizer:
         self, waiting: list[tuple[Utterance, np.ndarray | AsrkitError]]
     ) -> Iterator[Transcript | AsrkitError]:
         waves = [wave for _, wave in waiting if not isinstance(wave, AsrkitError)]
-        decoder = require_decoder(self.settings.decoder, self.model.heads)
-        found = (
-            iter(
-                decoder.search(
-                    *self.log_probs(waves),
-                    frame_seconds=self.frame_seconds,
-                    settings=self.settings,
-                    threads=self.threads,
-                )
-            )
-            if waves
-            else iter(())
-        )
+        found: Iterator[list[Hypothesis]] = iter(())
+        if waves:
+            decoder = require_decoder(self.settings.decoder, self.model.heads)
+            with torch.inference_mode():
+                encoded = self.encode(waves)
+                nbests = decoder.search(self.model, encoded, self.settings, self.frame_seconds, self.threads)
+            found = iter(nbests)
         for utterance, wave in waiting:
             if isinstance(wave, AsrkitError):
                 yield wave
@@ -200,6 +192,3 @@ def pack_experiment(folder: Path, out: Path, card: str) -> Path:
     content: dict[str, Path | bytes] = {name: part for name, part in parts.items() if part.is_file()}
     content |= {f"tokenizer/{p.name}": p for p in sorted(parts["tokenizer"].iterdir())}
     return pack({**content, "README.md": card.encode()}, out, {"experiment": folder.name})
-
-
-__all__ = ["DataError", "Recognizer", "find_parts", "pack_experiment", "whole_file"]

@@ -73,13 +73,12 @@ def command(
         raise UsageError(
             f"--tag {tag!r} cannot be a folder's name", "use a plain word, for example --tag lr-1e-3"
         )
-    roots = data_root or (Path(os.environ["ASRKIT_DATA"]) if os.environ.get("ASRKIT_DATA") else None)
     workspace = Workspace(
         config,
         path.parent,
         exp / config.name,
         tag,
-        roots,
+        data_root,
         device_for(ngpu),
         ngpu or 1,
         force,

@@ -60,7 +60,11 @@ def download(url: str, path: Path | str, sha256: str = "", progress: Progress | 
             attempts = 1 if reached > size >= 0 else attempts + 1
             size = reached
             if attempts >= ATTEMPTS or not _may_pass(error, url):
-                kept = f"{reached} bytes are kept in {part}; run again to go on" if reached else "check the address"
+                kept = (
+                    f"{reached} bytes are kept in {part}; run again to go on"
+                    if reached
+                    else "check the address"
+                )
                 raise DataError(f"cannot download {url}: {error}", kept) from None
         time.sleep(BACK_OFF * 2 ** (attempts - 1))
     if sha256 and (found := files.sha256(part)) != sha256:
@@ -86,16 +90,24 @@ def extract(archive: Path | str, folder: Path | str) -> None:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        if zipfile.is_zipfile(archive):
-            _unzip(archive, temporary)
-        else:
+        if tarfile.is_tarfile(archive):
             _untar(archive, temporary)
+        else:
+            _unzip(archive, temporary)
         temporary.replace(folder)
     except FileNotFoundError:
         raise DataError(f"no such archive: {archive}", "check the path") from None
     except tarfile.FilterError as error:
         raise _escape(archive, str(error)) from None
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError, RuntimeError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        EOFError,
+        zlib.error,
+        lzma.LZMAError,
+        OSError,
+        RuntimeError,
+    ) as error:
         raise DataError(f"cannot unpack {archive}: {error}", "download it again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -134,7 +146,7 @@ def _range_start(response: Any) -> int:
     """Where the part of the file that a server sends begins."""
     if response.status != 206:
         return 0
-    return int(response.headers["Content-Range"].removeprefix("bytes ").partition("-")[0])
+    return int(response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0])
 
 
 def _may_pass(error: Exception, url: str) -> bool:
@@ -168,5 +180,7 @@ def _refuse_escape(archive: Path, name: str) -> None:
 
 
 def _escape(archive: Path, entry: str) -> DataError:
-    return DataError(f"{archive} is not unpacked, for an entry leads out of its folder: {entry}",
-                     "do not trust this archive")
+    return DataError(
+        f"{archive} is not unpacked, for an entry leads out of its folder: {entry}",
+        "do not trust this archive",
+    )

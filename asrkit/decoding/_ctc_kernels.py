@@ -29,7 +29,7 @@ def log_add(a: float, b: float) -> float:
 
 @compiled
 def insert(scores: np.ndarray, items: np.ndarray, count: int, score: float, item: int) -> int:
-    """Put `item` among the first `count` items, best first; a full list loses its worst. Returns the new count."""
+    """Put `item` among the first `count`, best first; a full list loses its worst. Returns the new count."""
     if count < scores.size:
         count += 1
     elif score <= scores[count - 1]:
@@ -72,9 +72,9 @@ def prefix_beam(
     """Prefix beam search over one utterance.
 
     Each frame, a prefix of the beam stays (by blank, by its last token once more, and by its parent growing
-    into it where that is in the beam too) or grows by a token into a prefix outside the beam. So everything a
-    prefix can receive is added up before the best are taken. Prefixes are nodes of a trie: one that comes back
-    after it left the beam is known again, and its children still there receive from it.
+    into it where that is in the beam too) or grows by a token into a prefix outside the beam. So everything
+    a prefix can receive is added up before the best are taken. Prefixes are nodes of a trie: one that comes
+    back after it left the beam is known again, and its children still there receive from it.
 
     Two shortcuts, both exact: growth is not looked at where it cannot beat the worst candidate kept, and only
     the ``beam_size + 1`` likeliest tokens are, since with each of those (save its own last token) the same
@@ -88,8 +88,8 @@ def prefix_beam(
         blank: id of blank.
 
     Returns:
-        Best first, for N <= nbest hypotheses: int32[N, T], the tokens at the end of each row; int64[N], how many
-        they are; float64[N], log probabilities. N >= 1 if every frame has a token that is possible.
+        Best first, for N <= nbest hypotheses: int32[N, T], the tokens at the end of each row; int64[N], how
+        many they are; float64[N], log probabilities. N >= 1 if every frame has a token that is possible.
     """
     frames, vocab = log_probs.shape
     capacity = frames * beam_size + 1
@@ -103,7 +103,7 @@ def prefix_beam(
         slots *= 2
     table = np.zeros(slots, np.int32)
 
-    # The beam, best first: nodes, their log probability, and that of the paths ending in blank and in a token.
+    # The beam, best first: nodes, their log probability, and that of their paths ending in blank, in a token.
     beam, next_beam = np.zeros(beam_size, np.int32), np.zeros(beam_size, np.int32)
     total, next_total = np.zeros(beam_size), np.zeros(beam_size)
     p_b, next_b = np.zeros(beam_size), np.zeros(beam_size)
@@ -190,8 +190,8 @@ def align(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The likeliest path of a token sequence: Viterbi over the lattice of Graves et al. 2006, section 4.1.
 
-    What a path loses against the best token of each frame only grows, so partial paths that lost more than some
-    limit can be left out; the limit is raised until a whole path stays within it, which is then the likeliest.
+    What a path loses against the best token of each frame only grows, so partial paths that lost more than
+    some limit can be left out; it is raised until a whole path stays within, which is then the likeliest.
 
     Args:
         log_probs: float32[T, V], no NaN.
@@ -200,8 +200,8 @@ def align(
         blank: id of blank.
 
     Returns:
-        int64[U, 2], each token's first frame and the one after its last, and float32[U], its best log posterior
-        in between.
+        int64[U, 2], each token's first frame and the one after its last, and float32[U], its best log
+        posterior in between.
     """
     frames, count = log_probs.shape[0], tokens.size
     # Loss of the best path in which u tokens have begun: it is in the last of them, or in the blank after it.

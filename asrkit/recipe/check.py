@@ -59,31 +59,10 @@ def find_problems(
         if count > 1
     ]
     for utterance in utterances:
-        problems += _text_problems(utterance, tokenizer)
-        if utterance.duration > config.max_seconds:
-            limit = f"check.max_seconds={config.max_seconds:g}"
-            problems.append(
-                Problem(utterance.id, "too-long", f"{utterance.duration:.2f} s, more than {limit}")
-            )
-            continue
-        if not utterance.duration >= config.min_seconds or utterance.duration == 0:
-            limit = f"check.min_seconds={config.min_seconds:g}"
-            problems.append(
-                Problem(utterance.id, "too-short", f"{utterance.duration:.2f} s, less than {limit}")
-            )
-        try:
-            feats = features(utterance)
-        except DataError as error:
-            problems.append(Problem(utterance.id, "unreadable", error.message))
-            continue
-        if not np.isfinite(feats).all():
-            problems.append(Problem(utterance.id, "non-finite", "NaN or infinity in its features"))
-        if ctc:
-            tokens = tokenizer.encode(utterance.text)
-            needed, frames = ctc_frames(tokens), output_frames(len(feats))
-            if needed > frames:
-                detail = f"{len(tokens)} tokens need {needed} output frames, the encoder gives {frames}"
-                problems.append(Problem(utterance.id, "ctc-too-long", detail))
+        found = [*_text_problems(utterance, tokenizer), *_length_problems(utterance, config)]
+        if not utterance.duration > config.max_seconds:
+            found += _feature_problems(utterance, tokenizer, features, output_frames if ctc else None)
+        problems += [Problem(utterance.id, kind, detail) for kind, detail in found]
     return problems
 
 
@@ -100,7 +79,7 @@ def summary(problems: Sequence[Problem]) -> str:
     by_kind: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
         by_kind[problem.kind].append(problem.id)
-    return "\n".join(f"{kind}: {len(ids)} ({_first(ids)})" for kind, ids in by_kind.items())
+    return "\n".join(f"{kind}: {len(ids)} ({_first(ids)})" for kind, ids in by_kind.items()) or "no problem"
 
 
 def apply_policy(
@@ -124,11 +103,42 @@ def apply_policy(
     return kept
 
 
-def _text_problems(utterance: Utterance, tokenizer: Tokenizer) -> Iterator[Problem]:
+def _text_problems(utterance: Utterance, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
     if not utterance.text.strip():
-        yield Problem(utterance.id, "empty-text", "no text after normalisation")
+        yield "empty-text", "no text after normalisation"
     elif unknown := tokenizer.unknown(utterance.text):
-        yield Problem(utterance.id, "unknown-characters", " ".join(unknown))
+        yield "unknown-characters", " ".join(unknown)
+
+
+def _length_problems(utterance: Utterance, config: CheckConfig) -> Iterator[tuple[str, str]]:
+    seconds = utterance.duration
+    if seconds > config.max_seconds:
+        yield "too-long", f"{seconds:.2f} s, more than check.max_seconds={config.max_seconds:g}"
+    elif not (seconds >= config.min_seconds and seconds > 0):  # so that NaN is caught too
+        yield "too-short", f"{seconds:.2f} s, less than check.min_seconds={config.min_seconds:g}"
+
+
+def _feature_problems(
+    utterance: Utterance,
+    tokenizer: Tokenizer,
+    features: Callable[[Utterance], np.ndarray],
+    ctc_output: Callable[[int], int] | None,
+) -> Iterator[tuple[str, str]]:
+    try:
+        feats = features(utterance)
+    except DataError as error:
+        yield "unreadable", error.message
+        return
+    if not np.isfinite(feats).all():
+        yield "non-finite", "NaN or infinity in its features"
+    if ctc_output is not None:
+        tokens = tokenizer.encode(utterance.text)
+        needed, frames = ctc_frames(tokens), ctc_output(len(feats))
+        if needed > frames:
+            yield (
+                "ctc-too-long",
+                f"{len(tokens)} tokens need {needed} output frames, the encoder gives {frames}",
+            )
 
 
 def _first(ids: Iterable[str]) -> str:

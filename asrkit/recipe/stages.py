@@ -114,7 +114,7 @@ def tokenizer(workspace: Workspace, prints: Prints) -> None:
     from asrkit.text.tokenizer import build_tokenizer
 
     texts = [u.text for u in utterances_of(workspace, prints, workspace.config.corpus.train)]
-    built = build_tokenizer(workspace.config.text, texts)
+    built = build_tokenizer(workspace.config.text, texts, workspace.recipe)
     built.save(workspace.folder / "tokenizer")
     tell(f"  {len(built.tokens)} tokens ({built.kind})")
 

@@ -29,7 +29,7 @@ def to_trn(transcript: Transcript) -> str:
 
 def to_ctm(transcript: Transcript) -> str:
     return "".join(
-        " ".join(f"{field:.3f}" if isinstance(field, float) else field for field in word) + "\n"
+        " ".join(f"{field:.3f}" if isinstance(field, float) else str(field) for field in word) + "\n"
         for word in ctm_words(transcript)
     )
 

@@ -11,6 +11,8 @@ from asrkit.errors import DataError, MissingDependency
 from asrkit.files import atomic_write
 
 Pronunciation = tuple[str, ...]
+STRESS = re.compile(r"(?<=[A-Za-z])[012]$")
+VARIANT = re.compile(r"(?<=.)\(\d+\)$")
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ class Lexicon:
             if not phones:
                 raise DataError(f"{source}:{number}: no phones for {word!r}", "write `word p h o n e s`")
             if not stress:
-                phones = [re.sub(r"(?<=[A-Za-z])[012]$", "", phone) for phone in phones]
-            known = words.setdefault(re.sub(r"(?<=.)\(\d+\)$", "", word).upper(), [])
+                phones = [STRESS.sub("", phone) for phone in phones]
+            known = words.setdefault(VARIANT.sub("", word).upper(), [])
             if (pronunciation := tuple(phones)) not in known:
                 known.append(pronunciation)
         if not words:

@@ -21,9 +21,9 @@ from asrkit.models.asr import Batch
 
 
 class Item(NamedTuple):
-    """One utterance (by its index) at one speed."""
+    """One utterance (its place in the set) at one speed."""
 
-    index: int
+    place: int
     speed: float
 
 
@@ -72,7 +72,7 @@ class BatchSource:
                 batches.append([Item(int(index), float(chosen[index]))])
                 longest = seconds[index]
         if shuffle:
-            rng.shuffle(batches)  # type: ignore[arg-type]
+            rng.shuffle(batches)
         return batches
 
     def cost(self, items: Sequence[Item]) -> float:

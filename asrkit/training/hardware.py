@@ -33,7 +33,10 @@ def has_fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 matrix products run in hardware there."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:

@@ -72,7 +72,7 @@ def train(
         """Add this process's share of a batch to the gradient."""
         share = items[rank::world]
         batch = train_set.batch(share or items[:1], augment=augment, seed=seed, epoch=epoch).to(place)
-        with nullcontext() if sync or world == 1 else wrapped.no_sync():
+        with nullcontext() if sync or world == 1 else wrapped.no_sync():  # type: ignore[operator]
             with autocast(place, precision):
                 loss: Loss = wrapped(batch)
             # DDP takes the mean of the gradients over processes, the update the mean over utterances.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +33,10 @@ def frames_of(utterance: Utterance) -> np.ndarray:
 
 
 def problems_of(
-    *utterances: Utterance, ctc: bool = True, features=frames_of, subsampling: int = 4
+    *utterances: Utterance,
+    ctc: bool = True,
+    features: Callable[[Utterance], np.ndarray] = frames_of,
+    subsampling: int = 4,
 ) -> list[Problem]:
     return find_problems(
         utterances,
@@ -43,7 +48,7 @@ def problems_of(
     )
 
 
-def kinds(*utterances: Utterance, **options) -> dict[str, list[str]]:
+def kinds(*utterances: Utterance, **options: Any) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for problem in problems_of(*utterances, **options):
         found.setdefault(problem.id, []).append(problem.kind)
@@ -131,7 +136,7 @@ def test_thousands_of_utterances_take_seconds() -> None:
 def test_summary_counts_and_names() -> None:
     problems = [Problem(f"u{i}", "empty-text", "") for i in range(7)] + [Problem("x", "too-long", "31 s")]
     assert summary(problems) == "empty-text: 7 (u0, u1, u2, u3, u4, …)\ntoo-long: 1 (x)"
-    assert summary([]) == ""
+    assert summary([]) == "no problem"
 
 
 def test_policies() -> None:

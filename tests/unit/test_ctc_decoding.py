@@ -23,11 +23,9 @@ BEAM_OF_EVERYTHING = 400  # more than the 364 sequences of at most 5 tokens out 
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
     with np.errstate(divide="ignore"):
-        return np.log(
-            np.exp(logits - logits.max(-1, keepdims=True))
-            / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, keepdims=True)
-        ).astype(np.float32)
+        return np.log(weights / weights.sum(-1, keepdims=True)).astype(np.float32)
 
 
 def flat(seed: int, frames: int, vocab: int) -> np.ndarray:
@@ -76,7 +74,7 @@ def enumerate_paths(
 
 
 def dictionary_search(log_probs: np.ndarray, beam_size: int) -> list[tuple[tuple[int, ...], float]]:
-    """Prefix beam search as it is usually written: prefixes are keys, all of them are extended by every token."""
+    """Prefix beam search as it is usually written: prefixes are keys, each is extended by every token."""
     beam = {(): (0.0, -np.inf)}
     for row in log_probs.astype(np.float64):
         grown = defaultdict(lambda: [-np.inf, -np.inf])
@@ -112,7 +110,7 @@ def equal(one: Hypothesis, other: Hypothesis) -> bool:
 
 
 def path_score(log_probs: np.ndarray, hypothesis: Hypothesis) -> float:
-    """Log probability of the path a hypothesis' times (1 s a frame) describe, after checking that they are a path."""
+    """Log probability of the path that a hypothesis' times (1 s a frame) describe; checks that they do."""
     path = np.zeros(len(log_probs), int)
     for token, (start, end), confidence in zip(
         hypothesis.tokens, hypothesis.times.astype(int), hypothesis.token_confidence, strict=True
@@ -207,7 +205,7 @@ def test_batch_padding_and_threads_change_nothing(search) -> None:
 def test_frames_that_are_no_distribution_are_refused(search, wrong: float) -> None:
     batch = np.stack([flat(0, 9, 5), flat(1, 9, 5)])
     batch[1, 6] = wrong
-    with pytest.raises(DataError, match="utterance 1 .* frame 6"):
+    with pytest.raises(DataError, match=r"utterance 1 .* frame 6"):
         search(batch, np.array([9, 9]), frame_seconds=1.0)
     search(batch, np.array([9, 6]), frame_seconds=1.0)
 
@@ -284,7 +282,7 @@ def test_decoders_are_offered_by_heads() -> None:
     assert decoders_for({"ctc", "attention"}) == ["ctc-greedy", "ctc-beam"]
     assert decoders_for(["frame"]) == []
     assert require_decoder("ctc-beam", ["ctc"]) is DECODERS["ctc-beam"]
-    with pytest.raises(UsageError, match="ctc-beam.*did you mean|did you mean 'ctc-beam'"):
+    with pytest.raises(UsageError, match="did you mean 'ctc-beam'"):
         require_decoder("ctc-bean", ["ctc"])
     with pytest.raises(UsageError, match="would work: none"):
         require_decoder("ctc-beam", ["attention"])

@@ -1,0 +1,81 @@
+"""Training a layer of the reference and the same layer of torch side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from asrkit.reference.layer import Layer
+from asrkit.reference.optimizers import SGD
+
+TOLERANCE = 1e-10
+UPDATES = 20
+
+# Where torch keeps a parameter: its name, and which rows of it.
+Place = tuple[str, slice]
+
+
+def same_names(module: nn.Module) -> dict[str, Place]:
+    """Places for parameters that have the same names in torch."""
+    return {name: (name, slice(None)) for name, _ in module.named_parameters()}
+
+
+def close(ours: np.ndarray, theirs: torch.Tensor) -> None:
+    """Equal within the tolerance, in shape too."""
+    assert ours.shape == tuple(theirs.shape)
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=0, atol=TOLERANCE)
+
+
+def agree_while_training(
+    layer: Layer,
+    module: nn.Module,
+    places: Mapping[str, Place],
+    draw: Callable[[], tuple[np.ndarray, ...]],
+    forward: Callable[..., np.ndarray],
+    torch_forward: Callable[..., torch.Tensor],
+    rng: np.random.Generator,
+) -> None:
+    """Start both from the same random numbers; outputs, gradients and parameters must agree for 20 updates.
+
+    Args:
+        layer, module: ours and torch's.
+        places: where torch keeps each of our parameters; all of torch's must be covered.
+        draw: new inputs.
+        forward, torch_forward: from the inputs to one output.
+        rng: draws the start and the gradient of each output.
+    """
+    module.double()
+    theirs = dict(module.named_parameters())
+    assert set(layer.params) == set(places)
+    covered = sum(theirs[name][rows].numel() for name, rows in places.values())
+    assert covered == sum(parameter.numel() for parameter in theirs.values())
+    for name, (their_name, rows) in places.items():
+        layer.params[name][...] = rng.normal(scale=0.5, size=layer.params[name].shape)
+        theirs[their_name].data[rows] = torch.from_numpy(layer.params[name])
+
+    ours = SGD(layer.params, rate=0.05)
+    for _ in range(UPDATES):
+        inputs = draw()
+        leaves = [torch.tensor(x, requires_grad=True) for x in inputs]
+        y, torch_y = forward(*inputs), torch_forward(*leaves)
+        close(y, torch_y)
+
+        dy = rng.normal(size=y.shape)
+        layer.zero_grads()
+        module.zero_grad()
+        dx = layer.backward(dy)
+        torch_y.backward(torch.from_numpy(dy))
+        for d, leaf in zip(dx if isinstance(dx, tuple) else (dx,), leaves, strict=True):
+            close(d, leaf.grad)
+        for name, (their_name, rows) in places.items():
+            close(layer.grads[name], theirs[their_name].grad[rows])
+
+        ours.step(layer.grads)
+        with torch.no_grad():
+            for parameter in theirs.values():
+                parameter -= 0.05 * parameter.grad
+        for name, (their_name, rows) in places.items():
+            close(layer.params[name], theirs[their_name][rows])

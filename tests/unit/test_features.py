@@ -1,0 +1,214 @@
+"""The front end's behaviour on batches, CMVN, and augmentation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asrkit.config import AugmentConfig, FeatureConfig
+from asrkit.errors import ModelError
+from asrkit.features.augment import spec_augment, speed_perturb
+from asrkit.features.cmvn import Cmvn, CmvnStats
+from asrkit.features.frontend import Frontend
+
+KINDS = ["fbank", "mel", "mfcc"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batch_equals_single_whatever_the_padding_holds(kind: str) -> None:
+    frontend = Frontend(FeatureConfig(kind=kind))
+    lens = torch.tensor([9000, 400, 16111, 399, 1])
+    wave = torch.randn(5, 17000, generator=torch.Generator().manual_seed(0)) * 0.1
+    wave[torch.arange(17000) >= lens[:, None]] = torch.nan
+    feats, frames = frontend(wave, lens)
+    assert feats.shape == (5, frontend.num_frames(17000), frontend.dim)
+    for row, samples in enumerate(lens.tolist()):
+        alone, length = frontend(wave[row : row + 1, :samples], lens[row : row + 1])
+        assert frames[row] == length[0] == alone.shape[1] == frontend.num_frames(samples)
+        torch.testing.assert_close(feats[row, : frames[row]], alone[0], atol=1e-4, rtol=0)
+        assert (feats[row, frames[row] :] == 0).all()
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("fbank", 0), ("mfcc", 0), ("mel", 1)])
+def test_audio_shorter_than_a_window(kind: str, expected: int) -> None:
+    frontend = Frontend(FeatureConfig(kind=kind))
+    for samples in (0, 1, 100):
+        feats, lens = frontend(torch.zeros(2, samples), torch.tensor([samples, 0]))
+        assert feats.shape == (2, expected, frontend.dim)
+        assert lens.tolist() == [expected, expected]
+        assert feats.isfinite().all()
+
+
+def test_frame_rate() -> None:
+    frontend = Frontend(FeatureConfig(sample_rate=22050, kind="mfcc", cepstra=20))
+    assert frontend.frame_seconds == 220 / 22050
+    assert frontend.dim == 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exported_module_takes_any_length(kind: str) -> None:
+    frontend = Frontend(FeatureConfig(kind=kind))
+    shapes = {"wave": {1: torch.export.Dim("samples", min=560)}, "lens": None}
+    example = (torch.zeros(2, 8000), torch.tensor([8000, 4000]))
+    exported = torch.export.export(frontend, example, dynamic_shapes=shapes).module()
+    wave = torch.randn(2, 180_001) * 0.1  # more than one block of frames
+    lens = torch.tensor([180_001, 100_000])
+    for found, expected in zip(exported(wave, lens), frontend(wave, lens), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def utterances() -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [(rng.standard_normal((n, 4)) * [1, 5, 0.1, 0] + [0, 9, -3, 7]).astype("f4") for n in (3, 50, 11)]
+
+
+def gathered() -> CmvnStats:
+    stats = CmvnStats(4)
+    for feats in utterances():
+        stats.update(feats)
+    return stats
+
+
+def test_statistics_equal_numpy() -> None:
+    frames = np.concatenate(utterances()).astype(np.float64)
+    stats = gathered()
+    stats.update(np.full((2, 4), np.nan, np.float32))  # left out
+    assert stats.count == 64
+    np.testing.assert_allclose(stats.mean, frames.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(stats.std, [*frames.std(0)[:3], 0.01], rtol=1e-9)
+
+
+def test_statistics_survive_saving(tmp_path: Path) -> None:
+    stats = gathered()
+    stats.save(tmp_path / "cmvn.json")
+    loaded = CmvnStats.load(tmp_path / "cmvn.json")
+    assert loaded.count == stats.count
+    assert np.array_equal(loaded.mean, stats.mean)
+    assert np.array_equal(loaded.std, stats.std)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        "\x00",
+        json.dumps({"count": 1, "sum": [1, 2], "squares": [1]}),
+        json.dumps({"count": 1, "sum": 3, "squares": 3}),
+        json.dumps({"count": "many", "sum": [1], "squares": [1]}),
+        json.dumps({"count": -1, "sum": [1], "squares": [1]}),
+        json.dumps({"count": 1, "sum": [float("nan")], "squares": [1]}),
+        json.dumps({"count": 1, "sum": [{}], "squares": [1]}),
+    ],
+)
+def test_malformed_statistics_are_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "cmvn.json"
+    path.write_text(content)
+    with pytest.raises(ModelError, match=r"cmvn\.json"):
+        CmvnStats.load(path)
+
+
+def test_missing_statistics_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="absent"):
+        CmvnStats.load(tmp_path / "absent.json")
+    with pytest.raises(ModelError, match="without statistics"):
+        Cmvn("global")
+
+
+def padded() -> tuple[torch.Tensor, torch.Tensor]:
+    rows = [torch.from_numpy(u) for u in utterances()]
+    feats = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=torch.nan)
+    return feats, torch.tensor([len(r) for r in rows])
+
+
+@pytest.mark.parametrize("kind", ["global", "utterance", "none"])
+def test_normalisation_equals_numpy_and_ignores_padding(kind: str) -> None:
+    feats, lens = padded()
+    found = Cmvn(kind, gathered())(feats, lens)
+    every = np.concatenate(utterances())
+    for row, own in zip(found, utterances(), strict=True):
+        over = {"global": every, "utterance": own, "none": None}[kind]
+        expected = own if over is None else (own - over.mean(0)) / np.maximum(over.std(0), 0.01)
+        np.testing.assert_allclose(row[: len(own)], expected, atol=1e-4)
+        assert (row[len(own) :] == 0).all()
+
+
+def test_utterance_normalisation_of_no_frames() -> None:
+    assert Cmvn("utterance")(torch.zeros(1, 0, 4), torch.tensor([0])).shape == (1, 0, 4)
+    assert (Cmvn("utterance")(torch.ones(1, 3, 4), torch.tensor([0])) == 0).all()
+
+
+def masked(frames: int, bins: int, seed: int, config: AugmentConfig) -> torch.Tensor:
+    return spec_augment(torch.ones(frames, bins), torch.Generator().manual_seed(seed), config)
+
+
+@given(
+    frames=st.integers(0, 60),
+    bins=st.integers(1, 40),
+    seed=st.integers(0, 2**32),
+    time_masks=st.integers(0, 3),
+    time_width=st.floats(0, 1),
+    freq_masks=st.integers(0, 3),
+    freq_width=st.integers(0, 50),
+)
+@settings(derandomize=True, deadline=None, max_examples=100)
+def test_masks_keep_to_their_limits(
+    frames: int,
+    bins: int,
+    seed: int,
+    time_masks: int,
+    time_width: float,
+    freq_masks: int,
+    freq_width: int,
+) -> None:
+    config = AugmentConfig(
+        time_masks=time_masks, time_width=time_width, freq_masks=freq_masks, freq_width=freq_width
+    )
+    found = masked(frames, bins, seed, config)
+    assert torch.equal(found, masked(frames, bins, seed, config))
+    hidden = found == 0
+    rows, columns = hidden.all(1), hidden.all(0)
+    assert torch.equal(hidden, rows[:, None] | columns)
+    if not columns.all():
+        assert rows.sum() <= time_masks * int(time_width * frames)
+    if not rows.all():
+        assert columns.sum() <= freq_masks * freq_width
+
+
+def test_every_width_and_place_is_drawn() -> None:
+    config = AugmentConfig(time_masks=1, time_width=0.3, freq_masks=0)
+    seen = set()
+    for seed in range(400):
+        rows = masked(10, 4, seed, config).eq(0).all(1).nonzero().flatten().tolist()
+        seen.add((len(rows), rows[0] if rows else 0))
+    assert seen == {(0, 0)} | {(width, start) for width in (1, 2, 3) for start in range(11 - width)}
+
+
+def test_masking_leaves_its_input_alone() -> None:
+    feats = torch.ones(100, 80)
+    assert (spec_augment(feats, torch.Generator().manual_seed(1), AugmentConfig()) == 0).any()
+    assert (feats == 1).all()
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.0, 1.1])
+def test_speed_changes_length_and_pitch_of_a_sine(factor: float) -> None:
+    rate, hz = 16000, 440
+    wave = np.sin(2 * np.pi * hz * np.arange(8000) / rate).astype(np.float32)
+    found = speed_perturb(wave, factor, rate)
+    assert found.dtype == np.float32
+    assert len(found) == round(8000 / factor)
+    expected = np.sin(2 * np.pi * hz * factor * np.arange(len(found)) / rate)
+    np.testing.assert_allclose(found[500:-500], expected[500:-500], atol=1e-3)
+
+
+@pytest.mark.parametrize("samples", [0, 1, 5, 16001])
+@pytest.mark.parametrize("factor", [0.5, 0.9, 1.07, 2.0])
+def test_speed_gives_the_promised_length(samples: int, factor: float) -> None:
+    assert len(speed_perturb(np.ones(samples, np.float32), factor, 16000)) == round(samples / factor)
