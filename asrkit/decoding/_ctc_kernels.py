@@ -208,7 +208,7 @@ def align(
     in_token, in_blank = np.zeros(count + 1), np.zeros(count + 1)
     was_token = np.empty((frames, count + 1), np.bool_)  # before blank: the token, not blank
     moves = np.empty((frames, count + 1), np.uint8)  # before a token: 0 itself, 1 blank, 2 the previous token
-    limit = 5.0
+    limit = 1.0
     done = False
     while not done:
         limit *= 4.0

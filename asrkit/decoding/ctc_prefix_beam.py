@@ -47,10 +47,12 @@ def ctc_prefix_beam_search(
 
     Raises:
         DataError: a frame holds NaN or +inf, or gives no token a probability above zero.
-        UsageError: `beam_size` or `nbest` is below 1.
+        UsageError: `beam_size` or `nbest` is below 1, or `blank` is no token.
     """
     if beam_size < 1 or nbest < 1:
         raise UsageError(f"beam size {beam_size} and n-best {nbest}", "both must be at least 1")
+    if not 0 <= blank < log_probs.shape[2]:
+        raise UsageError(f"blank is token {blank} of {log_probs.shape[2]}", "tokens count from 0")
 
     def decode(utterance: Utterance) -> list[Hypothesis]:
         frames, _, best = utterance

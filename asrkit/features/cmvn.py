@@ -11,6 +11,7 @@ from torch import Tensor
 
 from asrkit.errors import ModelError
 from asrkit.files import write_json
+from asrkit.padding import valid_mask
 
 STD_FLOOR = 1e-2  # of a log-mel bin that never changes, such as one above the audio's band
 
@@ -98,7 +99,7 @@ class Cmvn(torch.nn.Module):
 
     def forward(self, feats: Tensor, lens: Tensor) -> Tensor:
         """Features f32[B, T, F] with frames int64[B] to normalised features f32[B, T, F]."""
-        padding = (torch.arange(feats.shape[1], device=feats.device) >= lens[:, None])[..., None]
+        padding = ~valid_mask(lens, feats.shape[1])[..., None]
         if self.kind == "global":
             feats = (feats - self.mean) / self.std
         elif self.kind == "utterance":

@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from asrkit.config import FeatureConfig
+from asrkit.padding import valid_mask
 
-FRAMES_AT_ONCE = 512  # their spectra stay in a core's cache, and hours of audio need no more memory
+FRAMES_AT_ONCE = 192  # their spectra fit a core's cache, and little memory is asked for anew
 LIFTER = 22
 
 Count = TypeVar("Count", int, Tensor)
@@ -54,7 +55,7 @@ class Frontend(torch.nn.Module):
         cosines = None
         if self.kaldi:
             self.floor = torch.finfo(torch.float32).eps
-            window = 32768 * povey_window(self.window_size)
+            window = 32768 * povey_window(self.window_size)[1:]  # 0 at the sample without a predecessor
             filters = kaldi_filters(rate, self.fft_size, bins, config.low_hz, high_hz)
         else:
             from librosa.filters import mel
@@ -91,7 +92,7 @@ class Frontend(torch.nn.Module):
         frames, feat_lens = self.num_frames(samples), self.num_frames(lens)
         if not self.kaldi:
             left = self.fft_size // 2 - (self.fft_size - self.window_size) // 2
-            wave = wave.masked_fill(torch.arange(samples, device=wave.device) >= lens[:, None], 0.0)
+            wave = wave.masked_fill(~valid_mask(lens, samples), 0.0)
             wave = pad(wave, (left, self.window_size - left))
         if torch.compiler.is_compiling():  # an exported graph has no loop over a length it does not know
             feats = self._analyse(wave.unfold(1, self.window_size, self.shift))
@@ -101,14 +102,14 @@ class Frontend(torch.nn.Module):
             for first in range(0, frames, step):
                 block = slice(first, first + step)
                 feats[:, block] = self._analyse(wave.unfold(1, self.window_size, self.shift)[:, block])
-        padding = torch.arange(frames, device=wave.device) >= feat_lens[:, None]
-        return feats.masked_fill(padding[..., None], 0.0), feat_lens
+        padding = ~valid_mask(feat_lens, frames)
+        return feats.masked_fill_(padding[..., None], 0.0), feat_lens
 
     def _analyse(self, frames: Tensor) -> Tensor:
         """Features f32[B, T, F] of raw frames f32[B, T, window]."""
         if self.kaldi:
             frames = frames - frames.mean(-1, keepdim=True)
-            frames = frames - self.preemphasis * torch.cat([frames[..., :1], frames[..., :-1]], -1)
+            frames = torch.sub(frames[..., 1:], frames[..., :-1], alpha=self.preemphasis)
         spectrum = torch.fft.rfft(frames * self.window, n=self.fft_size)
         power = spectrum.real.square() + spectrum.imag.square()
         feats = (power @ self.filters).clamp(min=self.floor).log()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from asrkit.config import to_yaml
 from asrkit.errors import DataError, UsageError
 from asrkit.files import atomic_write, write_json
-from asrkit.progress import track
+from asrkit.progress import track, transfer
 from asrkit.recipe.plan import Stage
 from asrkit.recipe.workspace import Workspace
 
@@ -50,7 +50,8 @@ def download(workspace: Workspace, prints: Prints) -> None:
     url = settings.url or corpus.url
     if not url:
         raise DataError(f"the corpus {settings.name} is not found", corpus.where)
-    fetch(url, target, settings.sha256 or corpus.sha256)
+    with transfer(f"download {target.name}") as progress:
+        fetch(url, target, settings.sha256 or corpus.sha256, progress)
 
 
 def corpus_state(workspace: Workspace) -> Any:

@@ -181,7 +181,11 @@ class Unrolled(Layer):
         return y
 
     def backward(self, dy: Array) -> Array:
-        """dy [B, T, H] -> dx [B, T, D], zero in the padding."""
+        """dy [B, T, H] -> dx [B, T, D], zero in the padding.
+
+        No gradient needs to cross padding: it lies between the sequence and the start state, which is no
+        parameter, or after the end, where there is none.
+        """
         batch, frames, _ = dy.shape
         dx = np.zeros((batch, frames, self.inputs))
         d_state = self.cell.start(batch)
@@ -189,8 +193,7 @@ class Unrolled(Layer):
             valid = self.valid[:, t]
             d_h, *d_rest = d_state
             d_after = tuple(np.where(valid, d, 0.0) for d in (d_h + dy[:, t], *d_rest))
-            dx[:, t], d_before = self.cell.backward(d_after, self.caches[t])
-            d_state = tuple(np.where(valid, new, old) for new, old in zip(d_before, d_state, strict=True))
+            dx[:, t], d_state = self.cell.backward(d_after, self.caches[t])
         return dx
 
 

@@ -71,7 +71,7 @@ def test_score_prints_kaldi_lines_and_writes_reports(asrkit: Run, tmp_path: Path
     assert "%PER 40.00" in asrkit("score", *files, "--unit", "phone").out
     assert "95 %" not in asrkit("score", *files, "--bootstrap", 0).out
     assert "CONFUSION PAIRS" in asrkit("score", *files, "--report").out
-    assert "%WER 33.33" in asrkit("score", *files, "--form", "plain", "--unit", "word").out
+    assert "%WER 28.57 [ 2 / 7" in asrkit("score", *files, "--form", "plain", "--unit", "word").out
     missing = asrkit("score", tmp_path / "no.trn", files[1])
     assert missing.code == 1 and "no.trn" in missing.err and "hint:" in missing.err
 

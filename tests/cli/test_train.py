@@ -63,9 +63,8 @@ def test_stages_can_be_chosen(experiment: Path, asrkit: Run) -> None:
     base = ["train", RECIPE, "--exp", experiment.parents[1], "--dry-run", "--force", *TINY]
 
     def running(*flags: str) -> list[str]:
-        return [
-            line.split()[1] for line in asrkit(*base, *flags).err.splitlines() if line[14:].startswith("run")
-        ]
+        plan = [line.split() for line in asrkit(*base, *flags).err.splitlines() if line.startswith("  ")]
+        return [name for _, name, action, *_ in plan if action == "run"]
 
     assert running("--stage", "8", "--stop-stage", "score") == ["decode", "score"]
     assert running("--stage", "train", "--stop_stage", "9", "--skip_stages", "7,decode") == ["train", "score"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from posteriors import KINDS, log_posteriors, needed_frames
 from rapidfuzz.distance import Levenshtein
+from reference.posteriors import KINDS, log_posteriors, needed_frames
 
 from asrkit.reference import brute_force
 from asrkit.reference.align import forced_alignment

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from posteriors import KINDS, log_posteriors
+from reference.posteriors import KINDS, log_posteriors
 
 from asrkit.reference import brute_force
 from asrkit.reference.attention_decode import Step, beam_search

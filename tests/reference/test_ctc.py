@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from posteriors import KINDS, log_posteriors, needed_frames, random_labels
+from reference.posteriors import KINDS, log_posteriors, needed_frames, random_labels
 
 from asrkit.reference import brute_force
 from asrkit.reference.ctc import (

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from posteriors import KINDS, log_posteriors
+from reference.posteriors import KINDS, log_posteriors
 
 from asrkit.decoding.ctc_greedy import ctc_greedy_search
 from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
@@ -121,16 +123,17 @@ def test_fast_decoder_is_exhaustive_search_on_degenerate_posteriors() -> None:
 
 def test_fast_decoder_times_are_those_of_the_forced_alignment() -> None:
     rng = np.random.default_rng(13)
-    tokens = 0
+    tokens = repeats = 0
     for _ in range(40):
-        log_probs, lens = random_batch(rng, 12, 5)
-        decoded = ctc_prefix_beam_search(log_probs, lens, frame_seconds=0.5, beam_size=4, nbest=2)
+        log_probs, lens = random_batch(rng, 12, int(rng.integers(2, 6)))
+        decoded = ctc_prefix_beam_search(log_probs, lens, frame_seconds=0.5, beam_size=8, nbest=8)
         for hypotheses, frames, length in zip(decoded, log_probs, lens, strict=True):
             for hypothesis in hypotheses:
                 spans = forced_alignment(frames[:length].astype(np.float64), hypothesis.tokens).spans
                 np.testing.assert_array_equal(hypothesis.times / 0.5, np.array(spans).reshape(-1, 2))
                 tokens += len(spans)
-    assert tokens > 500
+                repeats += sum(a == b for a, b in pairwise(hypothesis.tokens))
+    assert tokens > 500 and repeats > 100
 
 
 def test_fast_greedy_is_the_reference() -> None:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.torch_peer import agree_while_training, close, same_names
 from torch import nn
-from torch_peer import agree_while_training, close, same_names
 
 from asrkit.models.encoders.pyramid import join_pairs
 from asrkit.reference.attention import MultiHeadAttention, masked_softmax, sinusoidal_positions
@@ -267,7 +267,7 @@ def test_multi_head_attention(
     if causal:
         queries = keys
         mask = mask & causal_mask(keys)
-        attn_mask = torch.from_numpy(~causal_mask(keys))
+        attn_mask = torch.ones(keys, keys).triu(1).bool()
     layer = MultiHeadAttention(width, heads, rng)
     module = nn.MultiheadAttention(width, heads, batch_first=True)
     places = {
@@ -277,7 +277,7 @@ def test_multi_head_attention(
     for i, part in enumerate(("query", "key", "value")):
         places[f"{part}.weight"] = ("in_proj_weight", slice(i * width, (i + 1) * width))
         places[f"{part}.bias"] = ("in_proj_bias", slice(i * width, (i + 1) * width))
-    padded = torch.from_numpy(~padding_mask(np.array(lengths), keys))
+    padded = torch.arange(keys) >= torch.tensor(lengths)[:, None]
     agree_while_training(
         layer,
         module,
@@ -313,7 +313,7 @@ def test_sinusoidal_positions() -> None:
 
 
 @drawn(5)
-@given(SEEDS, SIZES, st.integers(2, 5))
+@given(SEEDS, SIZES, st.integers(4, 8))  # normalising two nearly equal values would blow up rounding
 def test_layers_in_sequence(seed: int, inputs: int, hidden: int) -> None:
     rng = np.random.default_rng(seed)
     layer = Sequential(Linear(inputs, hidden, rng), LayerNorm(hidden), GELU(), Linear(hidden, 3, rng))

@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.torch_peer import UPDATES, close
 from torch import nn
-from torch_peer import UPDATES, close
 
 from asrkit.reference import initialisation
 from asrkit.reference.ctc import ctc_loss_batch

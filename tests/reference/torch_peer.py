@@ -13,6 +13,7 @@ from asrkit.reference.optimizers import SGD
 
 TOLERANCE = 1e-10
 UPDATES = 20
+RATE = 0.01  # small enough not to diverge: that would blow up rounding, not show errors
 
 # Where torch keeps a parameter: its name, and which rows of it.
 Place = tuple[str, slice]
@@ -56,7 +57,7 @@ def agree_while_training(
         layer.params[name][...] = rng.normal(scale=0.5, size=layer.params[name].shape)
         theirs[their_name].data[rows] = torch.from_numpy(layer.params[name])
 
-    ours = SGD(layer.params, rate=0.05)
+    ours = SGD(layer.params, rate=RATE)
     for _ in range(UPDATES):
         inputs = draw()
         leaves = [torch.tensor(x, requires_grad=True) for x in inputs]
@@ -76,6 +77,6 @@ def agree_while_training(
         ours.step(layer.grads)
         with torch.no_grad():
             for parameter in theirs.values():
-                parameter -= 0.05 * parameter.grad
+                parameter -= RATE * parameter.grad
         for name, (their_name, rows) in places.items():
             close(layer.params[name], theirs[their_name][rows])

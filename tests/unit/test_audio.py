@@ -121,7 +121,7 @@ def test_open_files_and_pipes_are_read_like_paths() -> None:
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
 def test_one_sample_is_enough(tmp_path: Path, rate: int, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
-    soundfile.write(path, np.float32([0.5]), rate)
+    soundfile.write(path, np.array([0.5], np.float32), rate)
     assert len(read_audio(path)) >= 1
 
 
@@ -288,7 +288,7 @@ def test_what_is_written_is_read_back_bit_for_bit(tmp_path: Path, suffix: str) -
 
 
 def test_loud_samples_are_clipped_not_wrapped(tmp_path: Path) -> None:
-    write_audio(tmp_path / "a.wav", np.float32([1.5, -1.5, 1.0]), RATE)
+    write_audio(tmp_path / "a.wav", np.array([1.5, -1.5, 1.0], np.float32), RATE)
     np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), [1, -1, 1], atol=2**-15)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asrkit.config import Config, difference, keys, load_config, parse_config, to_yaml, validate, value
-from asrkit.errors import ConfigError
+from asrkit.errors import ConfigError, UsageError
 from asrkit.recipe.library import find_recipe, fragments, recipes
 
 WRONG = {
@@ -38,7 +38,7 @@ WRONG = {
 @pytest.mark.parametrize("word", WRONG)
 def test_wrong_settings_are_refused_with_the_nearest_choice(word: str) -> None:
     path = find_recipe("an4")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UsageError) as caught:
         load_config(path, (word,), fragments(path))
     message, hint = WRONG[word]
     assert message in caught.value.message

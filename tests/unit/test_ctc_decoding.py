@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,9 +76,9 @@ def enumerate_paths(
 
 def dictionary_search(log_probs: np.ndarray, beam_size: int) -> list[tuple[tuple[int, ...], float]]:
     """Prefix beam search as it is usually written: prefixes are keys, each is extended by every token."""
-    beam = {(): (0.0, -np.inf)}
+    beam: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -np.inf)}
     for row in log_probs.astype(np.float64):
-        grown = defaultdict(lambda: [-np.inf, -np.inf])
+        grown: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [-np.inf, -np.inf])
         for prefix, (p_b, p_nb) in beam.items():
             total = np.logaddexp(p_b, p_nb)
             grown[prefix][0] = np.logaddexp(grown[prefix][0], total + row[0])
@@ -88,12 +89,12 @@ def dictionary_search(log_probs: np.ndarray, beam_size: int) -> list[tuple[tuple
                 longer[1] = np.logaddexp(
                     longer[1], (p_b if prefix and prefix[-1] == token else total) + row[token]
                 )
-        best = sorted(grown.items(), key=lambda item: -np.logaddexp(*item[1]))[:beam_size]
-        beam = {prefix: tuple(value) for prefix, value in best}
+        best = sorted(grown.items(), key=lambda item: -np.logaddexp(item[1][0], item[1][1]))[:beam_size]
+        beam = {prefix: (value[0], value[1]) for prefix, value in best}
     return [(prefix, float(np.logaddexp(*value))) for prefix, value in beam.items()]
 
 
-def beam_search(log_probs: np.ndarray, **options: float) -> list[Hypothesis]:
+def beam_search(log_probs: np.ndarray, **options: Any) -> list[Hypothesis]:
     return ctc_prefix_beam_search(log_probs[None], np.array([len(log_probs)]), frame_seconds=1.0, **options)[
         0
     ]
@@ -184,7 +185,7 @@ def test_frame_seconds_scale_times() -> None:
 
 
 @pytest.mark.parametrize("search", [ctc_greedy_search, ctc_prefix_beam_search])
-def test_batch_padding_and_threads_change_nothing(search) -> None:
+def test_batch_padding_and_threads_change_nothing(search: Any) -> None:
     lens = np.array([60, 0, 17, 41])
     batch = np.full((4, 60, 12), np.nan, np.float32)
     for index, length in enumerate(lens):
@@ -202,7 +203,7 @@ def test_batch_padding_and_threads_change_nothing(search) -> None:
 
 @pytest.mark.parametrize("search", [ctc_greedy_search, ctc_prefix_beam_search])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_frames_that_are_no_distribution_are_refused(search, wrong: float) -> None:
+def test_frames_that_are_no_distribution_are_refused(search: Any, wrong: float) -> None:
     batch = np.stack([flat(0, 9, 5), flat(1, 9, 5)])
     batch[1, 6] = wrong
     with pytest.raises(DataError, match=r"utterance 1 .* frame 6"):
@@ -219,8 +220,8 @@ def test_single_nan_is_refused() -> None:
         beam_search(log_probs)
 
 
-@pytest.mark.parametrize("options", [{"beam_size": 0}, {"nbest": 0}])
-def test_impossible_sizes_are_refused(options: dict[str, int]) -> None:
+@pytest.mark.parametrize("options", [{"beam_size": 0}, {"nbest": 0}, {"blank": -1}, {"blank": 4}])
+def test_impossible_options_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         beam_search(flat(0, 5, 4), **options)
 
@@ -271,7 +272,7 @@ def test_one_best_of_flashlight() -> None:
 
 
 def test_kernels_work_where_compiled_code_cannot_be_kept() -> None:
-    source: dict[str, object] = {}
+    source: dict[str, Any] = {}
     exec("def twice(x):\n    return 2 * x", source)  # numba finds no folder for code without a file
     assert compiled(source["twice"])(21) == 42
 

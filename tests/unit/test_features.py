@@ -52,10 +52,11 @@ def test_frame_rate() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_exported_module_takes_any_length(kind: str) -> None:
+def test_exported_module_takes_any_batch(kind: str) -> None:
     frontend = Frontend(FeatureConfig(kind=kind))
-    shapes = {"wave": {1: torch.export.Dim("samples", min=560)}, "lens": None}
-    example = (torch.zeros(2, 8000), torch.tensor([8000, 4000]))
+    batch, samples = torch.export.Dim("batch"), torch.export.Dim("samples", min=560)
+    shapes = {"wave": {0: batch, 1: samples}, "lens": {0: batch}}
+    example = (torch.zeros(3, 8000), torch.tensor([8000, 4000, 10]))
     exported = torch.export.export(frontend, example, dynamic_shapes=shapes).module()
     wave = torch.randn(2, 180_001) * 0.1  # more than one block of frames
     lens = torch.tensor([180_001, 100_000])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from asrkit.config import ModelConfig, PyramidConfig
 from asrkit.models.asr import AsrModel, Batch
 from asrkit.models.encoders.pyramid import BiLSTM, PyramidEncoder, join_pairs
-from asrkit.models.lengths import mask_padding, reverse, valid_mask
+from asrkit.padding import mask_padding, reverse, valid_mask
 
 SHAPES = [
     PyramidConfig(embed_channels=0, hidden=8, layers=1, pyramid_layers=0, dropout=0.0),
@@ -40,8 +40,7 @@ def test_bilstm_equals_torch_on_packed_sequences() -> None:
     ours = BiLSTM(5, 4)
     theirs = torch.nn.LSTM(5, 4, batch_first=True, bidirectional=True)
     theirs.load_state_dict(
-        {k: v for k, v in ours.ahead.state_dict().items()}
-        | {k + "_reverse": v for k, v in ours.back.state_dict().items()}
+        dict(ours.ahead.state_dict().items()) | {k + "_reverse": v for k, v in ours.back.state_dict().items()}
     )
     x, lens = torch.randn(3, 7, 5), torch.tensor([7, 4, 1])
     packed = torch.nn.utils.rnn.pack_padded_sequence(x, lens, batch_first=True)

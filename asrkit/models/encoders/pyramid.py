@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrkit.config import PyramidConfig
-from asrkit.models.lengths import mask_padding, reverse
+from asrkit.padding import mask_padding, reverse
 
 
 class ResidualBlock(nn.Module):

@@ -71,7 +71,7 @@ def subset(text: str) -> str:
 
 def decode(path: Path) -> tuple:
     """Samples of a raw G.722 file and their rate."""
-    command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", path, "-ar", "16000", "-f", "wav", "-"]
+    command = ["ffmpeg", "-v", "error", "-f", "g722", "-i", str(path), "-ar", "16000", "-f", "wav", "-"]
     return soundfile.read(io.BytesIO(subprocess.run(command, check=True, capture_output=True).stdout))
 
 
