@@ -21,7 +21,7 @@ from asrkit.features.frontend import Frontend
 from asrkit.models.asr import AsrModel, Encoded, build_model
 from asrkit.text.tokenizer import Tokenizer, load_tokenizer
 from asrkit.training.checkpoint import load_weights
-from asrkit.training.hardware import choose_device, setup_threads
+from asrkit.training.hardware import choose_device
 from asrkit.transcript import Transcript, make_transcript
 
 
@@ -61,7 +61,8 @@ class Recognizer:
         Raises:
             ModelError: it is none of these, or damaged.
         """
-        setup_threads(threads)
+        if threads:
+            torch.set_num_threads(threads)
         with tempfile.TemporaryDirectory() as scratch:
             parts = find_parts(Path(path), Path(scratch))
             config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))

@@ -56,12 +56,16 @@ def asrkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     from asrkit.cli import main
 
     def run(*words: object) -> Outcome:
+        import torch
+
         monkeypatch.setattr(sys, "argv", ["asrkit", *map(str, words)])
         code = 0
         try:
             main()
         except SystemExit as stop:
             code = int(stop.code or 0)
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(1)
         captured = capfd.readouterr()
         return Outcome(code, captured.out, captured.err)
 

@@ -78,6 +78,9 @@ class AsrModel(nn.Module):
             self.ctc = nn.Linear(self.encoder.dim, vocab)
 
     def encode(self, feats: Tensor, lens: Tensor) -> Encoded:
+        """Features f32[B, T, F] with lengths int64[B] to encoder frames; T may be 0."""
+        if feats.shape[1] == 0:
+            feats = F.pad(feats, (0, 0, 0, 1))
         return Encoded(*self.encoder(feats, lens))
 
     def ctc_log_probs(self, encoded: Encoded) -> Tensor:

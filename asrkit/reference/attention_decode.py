@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from asrkit.reference.notation import Array, Hypothesis, Tokens
-
-Step = Callable[[Tokens], Array]
-"""From a prefix to the log probabilities [V] of the token after it, the end token among them."""
+from asrkit.reference.notation import Hypothesis, Step
 
 
 def beam_search(

@@ -11,9 +11,8 @@ from itertools import product
 
 import numpy as np
 
-from asrkit.reference.attention_decode import Step
 from asrkit.reference.ctc import BLANK, collapse
-from asrkit.reference.notation import Array, Hypothesis, Tokens
+from asrkit.reference.notation import Array, Hypothesis, Step, Tokens
 
 
 def every_path(frames: int, vocabulary: int) -> Iterator[Tokens]:

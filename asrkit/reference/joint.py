@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asrkit.reference.attention_decode import Step, beam_search
+from asrkit.reference.attention_decode import beam_search
 from asrkit.reference.ctc import BLANK, ctc_log_probability, forward_variables
-from asrkit.reference.notation import Array, Hypothesis, Tokens
+from asrkit.reference.notation import Array, Hypothesis, Step, Tokens
 
 
 def ctc_prefix_log_probability(log_probs: Array, prefix: Sequence[int], blank: int = BLANK) -> float:

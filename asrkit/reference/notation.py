@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Tokens = tuple[int, ...]
+
+Step = Callable[[Tokens], Array]
+"""A model of the next token: from a prefix to log probabilities [V], the end token among them."""
 
 
 class Hypothesis(NamedTuple):

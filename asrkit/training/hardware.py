@@ -54,13 +54,3 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
     return torch.autocast(device.type, precision, enabled=precision != torch.float32)
-
-
-def setup_threads(threads: int = 0) -> None:
-    """Use `threads` CPU threads (0: leave as it is) and flush denormal numbers to zero.
-
-    Denormals in the gradients of an LSTM make it many times slower on the CPU.
-    """
-    torch.set_flush_denormal(True)
-    if threads:
-        torch.set_num_threads(threads)

@@ -9,9 +9,10 @@ import pytest
 from reference.posteriors import KINDS, log_posteriors
 
 from asrkit.reference import brute_force
-from asrkit.reference.attention_decode import Step, beam_search
+from asrkit.reference.attention_decode import beam_search
 from asrkit.reference.ctc import ctc_log_probability
 from asrkit.reference.joint import ctc_prefix_log_probability, joint_beam_search, joint_score
+from asrkit.reference.notation import Step
 from asrkit.reference.softmax import log_softmax
 
 EVERYTHING = 10_000
