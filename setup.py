@@ -1,10 +1,13 @@
 """Packaging of asrkit. Tool settings (ruff, mypy, pytest) are in pyproject.toml."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 root = Path(__file__).parent
+version = re.search(r'__version__ = "(.+)"', (root / "asrkit/__init__.py").read_text(encoding="utf-8"))
+assert version
 
 
 def shipped(*folders: str) -> list[tuple[str, list[str]]]:
@@ -19,7 +22,7 @@ def shipped(*folders: str) -> list[tuple[str, list[str]]]:
 
 setup(
     name="asrkit",
-    version="0.1.0",
+    version=version[1],
     description="A small, honest, reproducible speech recognition toolkit for the command line",
     long_description=(root / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

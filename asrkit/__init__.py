@@ -1,3 +1,55 @@
-"""asrkit: a small, honest, reproducible speech recognition toolkit."""
+"""asrkit: a small, honest, reproducible speech recognition toolkit.
 
+import asrkit
+recognizer = asrkit.load("exp/prompts/default")
+print(recognizer.transcribe("a.wav").text)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asrkit.errors import AsrkitError
+
+if TYPE_CHECKING:
+    from asrkit.recognizer import Recognizer
+    from asrkit.scoring.score import Score
+
+__all__ = ["AsrkitError", "__version__", "load", "score"]
 __version__ = "0.1.0"
+
+
+def load(model: str | Path, *, device: str = "auto", threads: int = 0) -> Recognizer:
+    """Open a trained recogniser: a bundle, an experiment folder or a checkpoint.
+
+    Args:
+        model: what to open.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        threads: CPU threads; 0: as torch has them.
+
+    Raises:
+        AsrkitError: it is none of these, or damaged.
+    """
+    from asrkit.recognizer import Recognizer
+
+    return Recognizer.load(model, device=device, threads=threads)
+
+
+def score(
+    references: Mapping[str, str], hypotheses: Mapping[str, str], unit: str = "word", bootstrap: int = 0
+) -> Score:
+    """Compare texts by utterance id; ``score(...).total.rate`` is the error rate as a fraction.
+
+    Args:
+        references, hypotheses: utterance id -> text.
+        unit: ``word``, ``char`` or ``phone``.
+        bootstrap: samples for the confidence interval; 0: none.
+
+    Raises:
+        AsrkitError: no references, or hypotheses that have none.
+    """
+    from asrkit.scoring.score import score_texts
+
+    return score_texts(references, hypotheses, unit, bootstrap=bootstrap)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Prints = dict[str, str]
 
+SHOWN = 20  # names of left out utterances that are printed; all are in a file
+
 
 # ---- 0 download
 
@@ -97,8 +99,10 @@ def prepare(workspace: Workspace, prints: Prints) -> None:
         write_manifest(manifest(workspace, prints, name), utterances)
         hours = sum(u.duration for u in utterances) / 3600
         tell(f"  {name}: {len(utterances)} utterances, {hours:.2f} h")
-        for item in skipped:
-            tell(f"  {name}: left out {item.id}: {item.reason}")
+        if skipped:
+            tell(f"  {name}: {len(skipped)} entries left out, see {folder / name}.skipped.jsonl")
+        for item in skipped[:SHOWN]:
+            tell(f"    {item.id}: {item.reason}")
 
 
 def utterances_of(workspace: Workspace, prints: Prints, names: list[str]) -> list[Utterance]:
@@ -372,7 +376,11 @@ def decode(workspace: Workspace, prints: Prints) -> None:
         for name in reported_sets(workspace):
             utterances = sorted(utterances_of(workspace, prints, [name]), key=lambda u: u.duration)
             results = track(recognizer.transcribe_many(utterances), f"{decoder} {name}", len(utterances))
-            write_decoded(decode_folder(workspace, decoder, name), utterances, results)
+            failed = write_decoded(decode_folder(workspace, decoder, name), utterances, results)
+            if failed:
+                tell(f"  {name}: {len(failed)} utterances could not be read and count as empty")
+            for line in failed[:SHOWN]:
+                tell(f"    {line}")
 
 
 def score(workspace: Workspace, prints: Prints) -> None:
