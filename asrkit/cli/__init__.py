@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -17,6 +18,7 @@ VERBS = {
     "config": "show a recipe's whole configuration, or explain a key",
     "recipes": "list the recipes that come with asrkit, or copy one",
     "info": "describe a model",
+    "verify": "compare the fast code with the NumPy reference on a model and audio",
     "doctor": "say what is installed, what is missing and what that disables",
 }
 
@@ -65,6 +67,8 @@ def one_line(text: str) -> str:
 
 def main() -> None:
     """Entry point: exit code 0, 1 (data or model), 2 (usage) or 130 (interrupted)."""
+    # Threads that wait spinning slow torch down many times when other programs use the cores as well.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         cli.main(standalone_mode=False)
     except AsrkitError as error:

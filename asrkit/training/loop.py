@@ -140,7 +140,9 @@ def train(
                 optimizer.zero_grad(set_to_none=True)
                 state.step += 1
                 state.batch += 1
-                monitor.step(state, loss=mean_loss, lr=rate, norm=norm, audio=seconds)
+                monitor.step(
+                    state, loss=mean_loss * weight, utterances=weight, lr=rate, norm=norm, audio=seconds
+                )
                 if over():
                     break
                 if state.step % config.save_steps == 0:

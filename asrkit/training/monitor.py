@@ -47,7 +47,7 @@ class Monitor:
             "train", total=total, completed=state.step, epoch=state.epoch + 1, loss=0.0, dev="-", speed=0.0
         )
         self.events = _tensorboard(folder) if config.tensorboard and show else None
-        self.window: list[tuple[float, float]] = []
+        self.window: list[tuple[float, int, float]] = []
         self.clock = time.monotonic()
 
     def __enter__(self) -> Monitor:
@@ -59,15 +59,26 @@ class Monitor:
         if self.events is not None:
             self.events.close()
 
-    def step(self, state: TrainState, *, loss: float, lr: float, norm: float, audio: float) -> None:
-        """After each update: mean loss per utterance, learning rate, gradient norm, seconds of audio."""
+    def step(
+        self, state: TrainState, *, loss: float, utterances: int, lr: float, norm: float, audio: float
+    ) -> None:
+        """After each update.
+
+        Args:
+            state: where training stands.
+            loss: summed over the update's utterances.
+            utterances: their number.
+            lr: learning rate.
+            norm: gradient norm before clipping.
+            audio: seconds of audio.
+        """
         if not self.show:
             return
-        self.window.append((loss, audio))
+        self.window.append((loss, utterances, audio))
         if state.step % self.config.log_steps == 0 or state.step == 1:
             seconds = max(1e-9, time.monotonic() - self.clock)
-            mean = sum(x for x, _ in self.window) / len(self.window)
-            speed = sum(x for _, x in self.window) / seconds
+            mean = sum(x for x, _, _ in self.window) / sum(n for _, n, _ in self.window)
+            speed = sum(x for _, _, x in self.window) / seconds
             self._record(
                 step=state.step,
                 epoch=state.epoch,
