@@ -332,17 +332,17 @@ def averaged(workspace: Workspace) -> Path:
 
 def average(workspace: Workspace, prints: Prints) -> None:
     """Average the checkpoints of the best epochs on the dev set."""
-    from safetensors.torch import save_file
-
     from asrkit.training.checkpoint import average as mean
-    from asrkit.training.checkpoint import checkpoints, read_state, step_folder
+    from asrkit.training.checkpoint import checkpoints, read_state, save_weights, step_folder
 
-    folder = workspace.folder / "checkpoints"
+    folder, target = workspace.folder / "checkpoints", averaged(workspace).parent
     steps = read_state(checkpoints(folder)[-1]).best(workspace.config.train.average)
-    averaged(workspace).parent.mkdir(exist_ok=True)
-    temporary = averaged(workspace).with_suffix(".tmp")
-    save_file(mean([step_folder(folder, step) / "model.safetensors" for step in steps]), temporary)
-    temporary.replace(averaged(workspace))
+    temporary = target.with_name(".averaged.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    save_weights(mean([step_folder(folder, step) / "model.safetensors" for step in steps]), temporary)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.replace(target)
     tell(f"  mean of steps {', '.join(map(str, steps))}")
 
 

@@ -1,12 +1,12 @@
 """Log-mel features: how much energy a short stretch of sound has in each of a few bands of hearing.
 
-Cut the sound into overlapping frames, take the power spectrum of each, add it up in bands as wide as the ear's,
-and take the logarithm.
+Cut the sound into overlapping frames, take the power spectrum of each, add it up in bands that widen with
+frequency as the ear's do, and take the logarithm.
 
-Source: S. Davis, P. Mermelstein, "Comparison of Parametric Representations for Monosyllabic Word Recognition",
-1980, without its last step, the cosine transform. Where books leave a choice, this is Kaldi's
-(``compute-fbank-feats`` without dither): samples counted as 16-bit integers, the mean of each frame taken out,
-the window of Povey, triangles that are straight on the mel scale.
+Source: S. Davis, P. Mermelstein, "Comparison of Parametric Representations for Monosyllabic Word
+Recognition", 1980, without its last step, the cosine transform. Where books leave a choice, this is Kaldi's
+(``compute-fbank-feats`` without dither): samples counted as 16-bit integers, the mean of each frame taken
+out, the window of Povey, triangles that are straight on the mel scale.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FLOOR = 2.0**-23  # of the energy in a band, so that silence has a logarithm
 
 
 def framed(wave: Array, size: int, shift: int) -> Array:
-    """[N] -> [T, size]: frame t begins at sample t · shift; what does not fill a frame at the end is dropped."""
+    """[N] -> [T, size]: frame t begins at sample t · shift; an end that does not fill a frame is dropped."""
     starts = np.arange(0, len(wave) - size + 1, shift)
     return wave[starts[:, None] + np.arange(size)]
 
@@ -32,12 +32,12 @@ def povey_window(size: int) -> Array:
 
 
 def mel(hz: ArrayLike) -> Array:
-    """Pitch as heard: 1127 ln(1 + Hz / 700), about linear to 1 kHz and logarithmic above (O'Shaughnessy, 1987)."""
+    """Pitch as heard, 1127 ln(1 + Hz / 700): nearly linear to 1 kHz, logarithmic far above it."""
     return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
 
 
 def mel_filters(rate: int, fft_size: int, bins: int, low_hz: float, high_hz: float) -> Array:
-    """[bins, fft_size // 2 + 1]: triangles of height 1, each from its left neighbour's peak to its right one's.
+    """[bins, fft_size // 2 + 1]: triangles of height 1, each between the peaks of its neighbours.
 
     The peaks are evenly spaced on the mel scale between `low_hz` and `high_hz`.
     """
@@ -73,7 +73,7 @@ def log_mel(
 
     frames = framed(FULL_SCALE * np.asarray(wave, np.float64), size, shift)
     frames = frames - frames.mean(axis=1, keepdims=True)
-    frames[:, 1:] -= preemphasis * frames[:, :-1]  # the first sample has none before it; the window is 0 there
-    power = np.abs(np.fft.rfft(frames * povey_window(size), fft_size)) ** 2
+    frames = frames[:, 1:] - preemphasis * frames[:, :-1]  # no loss: the window is 0 at the first sample
+    power = np.abs(np.fft.rfft(frames * povey_window(size)[1:], fft_size)) ** 2
     energy = power @ mel_filters(rate, fft_size, bins, low_hz, high_hz or rate / 2).T
     return np.log(np.maximum(energy, FLOOR))

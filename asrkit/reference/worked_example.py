@@ -3,7 +3,7 @@
 Both hear the same log-mel frames and learn the characters spoken. They differ in what they must be told.
 
 - `FrameClassifier`, a multilayer perceptron, learns from frames, so each frame needs a label. Nobody has
-  written those down; the usual first guess, a *flat start*, gives every character an equal share of the frames.
+  written those down; the usual first guess, a *flat start*, gives every character an equal share of them.
 - `GRUCTC`, a recurrent network, learns from whole recordings: the CTC loss adds up every way to spread the
   characters over the frames, and no guess is needed.
 
@@ -46,7 +46,7 @@ class Batch(NamedTuple):
 
 
 def make_batches(
-    waves: Sequence[Array], labels: Sequence[Tokens], size: int, rate: int = 16000, bins: int = 40
+    waves: Sequence[Array], labels: Sequence[Tokens], size: int, rate: int = 16000, bins: int = 24
 ) -> list[Batch]:
     """Log-mel features, normalised by mean and variance over all frames, in batches of `size` utterances.
 
@@ -66,7 +66,7 @@ def make_batches(
 
 
 def padded(feats: Sequence[Array]) -> tuple[Array, Lengths]:
-    """Utterances [T_b, F] -> one array [B, T, F] with zeros at the end of the shorter ones, and lengths [B]."""
+    """Utterances [T_b, F] -> one array [B, T, F], zeros at the end of the shorter ones; and lengths [B]."""
     lengths = np.array([len(utterance) for utterance in feats])
     batch = np.zeros((len(feats), lengths.max(), feats[0].shape[1]))
     for b, utterance in enumerate(feats):
@@ -81,7 +81,7 @@ def flat_start(labels: Tokens, frames: int) -> NDArray[np.int64]:
 
 
 def with_context(feats: Array, context: int) -> Array:
-    """[B, T, F] -> [B, T, (2 · context + 1) · F]: each frame between those before and after it, zeros outside."""
+    """[B, T, F] -> [B, T, (2 · context + 1) · F]: each frame amid its neighbours; zeros outside."""
     frames = feats.shape[1]
     wide = np.pad(feats, ((0, 0), (context, context), (0, 0)))
     return np.concatenate([wide[:, i : i + frames] for i in range(2 * context + 1)], axis=-1)
@@ -137,9 +137,7 @@ class GRUCTC(Model):
 
     def __init__(self, inputs: int, hidden: int, outputs: int, generator: np.random.Generator) -> None:
         super().__init__()
-        self.rnn = Bidirectional(
-            GRUCell(inputs, hidden, generator), GRUCell(inputs, hidden, generator)
-        )
+        self.rnn = Bidirectional(GRUCell(inputs, hidden, generator), GRUCell(inputs, hidden, generator))
         self.output = Linear(2 * hidden, outputs, generator)
         self.include(rnn=self.rnn, output=self.output)
 
@@ -149,7 +147,7 @@ class GRUCTC(Model):
     def learn(self, batch: Batch) -> float:
         """−log p(labels | features), averaged over the utterances."""
         logits = self.forward(batch.feats, batch.lengths)
-        losses, d_logits = ctc_loss_batch(logits, batch.lengths, batch.labels)
+        losses, d_logits = ctc_loss_batch(logits, batch.lengths.tolist(), batch.labels)
         self.rnn.backward(self.output.backward(d_logits / len(losses)))
         return float(losses.mean())
 

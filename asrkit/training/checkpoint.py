@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from asrkit.errors import ModelError
+from asrkit.files import sha256
 
 
 @dataclass
@@ -56,7 +57,7 @@ def save_checkpoint(
     temporary = folder / f".{final.name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary / "model.safetensors")
+    save_weights(model.state_dict(), temporary)
     torch.save(
         {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict()}, temporary / "optimizer.pt"
     )
@@ -113,8 +114,23 @@ def load_checkpoint(
     return read_state(checkpoint)
 
 
+def save_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write ``model.safetensors`` into `folder`, and its SHA-256 beside it."""
+    path = folder / "model.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
+    path.with_suffix(".sha256").write_text(sha256(path) + "\n", encoding="utf-8")
+
+
 def load_weights(path: Path, model: torch.nn.Module) -> None:
-    """Load safetensors weights. Raises ModelError when the file or its shapes do not fit the model."""
+    """Load safetensors weights.
+
+    Raises:
+        ModelError: the file is damaged (its checksum, if there is one beside it, differs), or its shapes
+            do not fit the model.
+    """
+    checksum = path.with_suffix(".sha256")
+    if checksum.exists() and path.exists() and checksum.read_text(encoding="utf-8").strip() != sha256(path):
+        raise ModelError(f"{path} is damaged: its SHA-256 is not the one beside it", "use another checkpoint")
     try:
         model.load_state_dict(load_file(path))
     except Exception as error:  # safetensors raises its own unexported kinds

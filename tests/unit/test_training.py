@@ -93,6 +93,10 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, *training, TrainState(step=5))
     folder = step_folder(tmp_path, 5)
     content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ModelError, match="is damaged"):
+        load_checkpoint(folder, *training, torch.device("cpu"))
+    (folder / "model.sha256").unlink()
     (folder / "model.safetensors").write_bytes(content[:-7])
     with pytest.raises(ModelError, match="cannot load weights"):
         load_checkpoint(folder, *training, torch.device("cpu"))

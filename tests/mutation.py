@@ -1,0 +1,240 @@
+"""Plants bugs in a copy of the package, one at a time, and sees whether the tests notice each.
+
+    python tests/mutation.py            all of them
+    python tests/mutation.py 3 7        these
+
+The package and the tests are copied, so nothing here is ever changed. A bug counts as caught when a test runs
+and fails; one that cannot be imported, breaks a fixture or never ends proves nothing, and is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+
+KERNELS = "decoding/_ctc_kernels.py"
+DECODING = ("unit/test_ctc_decoding.py", "reference/test_ctc_decode.py")
+MODEL = ("unit/test_models.py", "reference/test_model_loss.py")
+LABELS = ("unit/test_scorers.py", "reference/test_label_beam.py")
+
+
+class Bug(NamedTuple):
+    """`file` of the package in which `old`, which is there once, becomes `new`; `tests` should fail."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+BUGS = [
+    Bug(
+        "paths of a prefix: the best one, not the sum",
+        KERNELS,
+        "return high + math.log(1.0 + math.exp(low - high))",
+        "return high",
+        DECODING,
+    ),
+    Bug(
+        "beam: a new best prefix comes second",
+        KERNELS,
+        "while at > 0 and scores[at - 1] < score:",
+        "while at > 1 and scores[at - 1] < score:",
+        DECODING,
+    ),
+    Bug(
+        "trie: two prefixes with one last token are one",
+        KERNELS,
+        "if parents[child] == node and tokens[child] == token:",
+        "if tokens[child] == token:",
+        DECODING,
+    ),
+    Bug(
+        "beam: blank follows blank only",
+        KERNELS,
+        "b = total[i] + row[blank]",
+        "b = p_b[i] + row[blank]",
+        DECODING,
+    ),
+    Bug(
+        "beam: a repeat after blank makes the prefix no longer",
+        KERNELS,
+        "nb = p_nb[i] + row[last]",
+        "nb = total[i] + row[last]",
+        DECODING,
+    ),
+    Bug(
+        "beam: a repeat without blank makes a longer prefix that is in the beam",
+        KERNELS,
+        "(p_b[up] if last == tokens[beam[up]] else total[up]) + row[last]",
+        "total[up] + row[last]",
+        DECODING,
+    ),
+    Bug(
+        "beam: a repeat without blank makes a longer prefix that is not",
+        KERNELS,
+        "score = (p_b[i] if token == last else total[i]) + likely_scores[k]",
+        "score = total[i] + likely_scores[k]",
+        DECODING,
+    ),
+    Bug(
+        "beam: a prefix that stays and is grown into takes two places",
+        KERNELS,
+        "if score > worst and grown[i, token] < t:",
+        "if score > worst:",
+        DECODING,
+    ),
+    Bug(
+        "alignment: equal neighbours need no blank in between",
+        KERNELS,
+        "if u > 1 and in_token[u - 1] < least and tokens[u - 1] != tokens[u - 2]:",
+        "if u > 1 and in_token[u - 1] < least:",
+        DECODING,
+    ),
+    Bug(
+        "alignment: tokens end a frame early",
+        KERNELS,
+        "spans[u - 1, 1] = max(spans[u - 1, 1], t + 1)",
+        "spans[u - 1, 1] = max(spans[u - 1, 1], t)",
+        DECODING,
+    ),
+    Bug(
+        "decoding: padding is decoded too",
+        "decoding/_ctc.py",
+        "np.ascontiguousarray(log_probs[index, :length])",
+        "np.ascontiguousarray(log_probs[index])",
+        DECODING,
+    ),
+    Bug(
+        "greedy: repeats are not joined",
+        "decoding/ctc_greedy.py",
+        "starts = np.flatnonzero(np.diff(path, prepend=-1))",
+        "starts = np.arange(len(path))",
+        DECODING,
+    ),
+    Bug(
+        "CTC loss: another token is blank",
+        "models/asr.py",
+        'batch.token_lens, blank=0, reduction="none"',
+        'batch.token_lens, blank=1, reduction="none"',
+        MODEL,
+    ),
+    Bug(
+        "CTC loss: padding counts as frames",
+        "models/asr.py",
+        "batch.tokens, lens, batch.token_lens",
+        "batch.tokens, torch.full_like(lens, log_probs.shape[1]), batch.token_lens",
+        MODEL,
+    ),
+    Bug(
+        "padding: the first padded frame is valid",
+        "padding.py",
+        "torch.arange(frames, device=lens.device) < lens[:, None]",
+        "torch.arange(frames, device=lens.device) <= lens[:, None]",
+        MODEL,
+    ),
+    Bug(
+        "BiLSTM: padding is reversed to the front",
+        "padding.py",
+        "torch.where(position < lens[:, None], lens[:, None] - 1 - position, position)",
+        "(x.shape[1] - 1 - position).expand(len(lens), -1)",
+        MODEL,
+    ),
+    Bug(
+        "prefix scores: repeats need no blank in between",
+        "decoding/ctc_prefix_score.py",
+        "if not repeated:",
+        "if not repeated or True:",
+        LABELS,
+    ),
+    Bug(
+        "prefix scores: an output cannot end in blank",
+        "decoding/ctc_prefix_score.py",
+        "scores[:, self.eos] = np.logaddexp(forward[:, 0, -1], forward[:, 1, -1])",
+        "scores[:, self.eos] = forward[:, 0, -1]",
+        LABELS,
+    ),
+    Bug(
+        "label beam: states stay with the wrong hypotheses",
+        "decoding/label_beam.py",
+        "scorer.select(states[name], parents)",
+        "scorer.select(states[name], parents * 0)",
+        LABELS,
+    ),
+    Bug(
+        "label beam: stops at the first finished hypotheses",
+        "decoding/label_beam.py",
+        "len(finished) == nbest and best[0] + rise <= finished[-1].score",
+        "len(finished) == nbest",
+        LABELS,
+    ),
+]
+
+
+def sources() -> dict[str, str]:
+    """The text of every file with a bug to plant. Exits when a text to replace is not there exactly once."""
+    texts = {bug.file: (ROOT / "asrkit" / bug.file).read_text(encoding="utf-8") for bug in BUGS}
+    for bug in BUGS:
+        if (count := texts[bug.file].count(bug.old)) != 1:
+            sys.exit(f"asrkit/{bug.file}: {count} times instead of once: {bug.old}")
+    return texts
+
+
+def failures(folder: Path, tests: Sequence[str]) -> list[str]:
+    """Names of the tests that fail in `folder`, at most one. Exits when tests could not run."""
+    report = folder / "report.xml"
+    words = ["-x", "-p", "no:cacheprovider", f"--junitxml={report}", *(f"tests/{test}" for test in tests)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    failed = [case for case in cases if case.find("failure") is not None]
+    if done.returncode not in (0, 1) or (done.returncode == 1 and not failed):
+        sys.exit(f"the tests did not run:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+    return [case.get("name", "") for case in failed]
+
+
+def survivors(numbers: Sequence[int]) -> list[str]:
+    """Plant the bugs of these numbers, counted from 1; what those are that no test noticed."""
+    texts, found = sources(), []
+    bugs = {number: BUGS[number - 1] for number in numbers or range(1, len(BUGS) + 1)}
+    with tempfile.TemporaryDirectory() as scratch:
+        sound = Path(scratch) / "sound"
+        ignored = shutil.ignore_patterns("__pycache__")
+        for part in ("asrkit", "tests"):
+            shutil.copytree(ROOT / part, sound / part, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", sound)
+        for part in ("recipes", "conf"):
+            (sound / part).symlink_to(ROOT / part)
+        if failed := failures(sound, sorted({test for bug in bugs.values() for test in bug.tests})):
+            sys.exit(f"without any bug, this fails: {failed[0]}")
+        for number, bug in bugs.items():
+            folder = Path(scratch) / "planted"
+            shutil.copytree(sound, folder, symlinks=True)  # with the machine code of what stays as it is
+            planted = texts[bug.file].replace(bug.old, bug.new)
+            (folder / "asrkit" / bug.file).write_text(planted, encoding="utf-8")
+            failed = failures(folder, bug.tests)
+            print(f"{number:2d}  {bug.what:70}  {failed[0] if failed else 'SURVIVES'}", flush=True)
+            found += [] if failed else [bug.what]
+            shutil.rmtree(folder)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(1 if survivors([int(word) for word in sys.argv[1:]]) else 0)
