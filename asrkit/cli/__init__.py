@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 
@@ -67,8 +66,6 @@ def one_line(text: str) -> str:
 
 def main() -> None:
     """Entry point: exit code 0, 1 (data or model), 2 (usage) or 130 (interrupted)."""
-    # Threads that wait spinning slow torch down many times when other programs use the cores as well.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         cli.main(standalone_mode=False)
     except AsrkitError as error:

@@ -80,7 +80,7 @@ class CtcPrefixScorer:
         utterances(array[None], np.array([len(array)]))  # for what it refuses
         self.log_probs, self.eos, self.blank = array, eos, blank
         self.peaks = array.max(axis=0, initial=LOWEST)
-        self.shares = normal_exp(array - self.peaks)
+        self.shares = torch.from_numpy(normal_exp(array - self.peaks))
 
     def start(self, count: int) -> np.ndarray:
         forward = np.full((count, 2, len(self.log_probs) + 1), -np.inf)
@@ -107,7 +107,8 @@ class CtcPrefixScorer:
     def _begin(self, ready: np.ndarray) -> np.ndarray:
         """log Σ_t exp(ready[K, t] + log_probs[t, V]), float64[K, V]."""
         peaks = ready.max(axis=1, initial=LOWEST)[:, None]
-        sums = normal_exp(ready - peaks) @ self.shares
+        # A product of torch, as NumPy's would take more threads than torch was given.
+        sums = (torch.from_numpy(normal_exp(ready - peaks)) @ self.shares).numpy()
         with np.errstate(divide="ignore"):
             scores = np.log(sums) + peaks + self.peaks
         k, v = np.nonzero(sums < 1e20 * TINY)  # where what was left out may count
