@@ -10,18 +10,13 @@ from pathlib import Path
 import click
 
 from asrkit.cli import complain
+from asrkit.cli.options import recognizer_options
 from asrkit.errors import AsrkitError, UsageError
 
 
 @click.command("decode")
 @click.argument("audio", nargs=-1, required=True)
-@click.option(
-    "--model",
-    "model_path",
-    default="",
-    help="A .asrkit bundle, an experiment folder or a checkpoint [env: ASRKIT_MODEL].",
-    envvar="ASRKIT_MODEL",
-)
+@recognizer_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to stdout.")
 @click.option(
     "-f",
@@ -34,11 +29,9 @@ from asrkit.errors import AsrkitError, UsageError
 @click.option("--decoder", default="", help="ctc-greedy or ctc-beam.  [default: the model's]")
 @click.option("--beam-size", type=click.IntRange(1), help="Hypotheses kept.  [default: the model's]")
 @click.option("--nbest", type=click.IntRange(1), help="Hypotheses returned (json).  [default: the model's]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="CPU threads.  [default: all]")
 def command(
     audio: tuple[str, ...],
-    model_path: str,
+    model: str,
     output: Path | None,
     form: str,
     decoder: str,
@@ -52,8 +45,6 @@ def command(
     A file that cannot be read is named on stderr and does not stop the others; the exit code is then 1.
     With several files in txt form each line starts with the file's name and a tab.
     """
-    if not model_path:
-        raise UsageError("no model", "give --model: a .asrkit bundle, or the exp/... folder of a training")
     from asrkit.decoding import require_decoder
     from asrkit.files import atomic_write
     from asrkit.progress import track
@@ -61,7 +52,7 @@ def command(
     from asrkit.report.transcripts import find_writer
 
     write = find_writer(form)
-    recognizer = Recognizer.load(model_path, device=device, threads=threads)
+    recognizer = Recognizer.load(model, device=device, threads=threads)
     settings = recognizer.settings
     settings = replace(
         settings,

@@ -8,41 +8,32 @@ from pathlib import Path
 import click
 
 from asrkit.cli import complain
-from asrkit.errors import ModelError, UsageError
+from asrkit.cli.options import recognizer_options
+from asrkit.errors import ModelError
 
 SECONDS = 6.0
 
 
 @click.command("verify")
 @click.argument("audio", nargs=-1)
-@click.option(
-    "--model",
-    "model_path",
-    default="",
-    help="A .asrkit bundle, an experiment folder or a checkpoint [env: ASRKIT_MODEL].",
-    envvar="ASRKIT_MODEL",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="CPU threads.  [default: all]")
-def command(audio: tuple[str, ...], model_path: str, device: str, threads: int) -> None:
+@recognizer_options
+def command(audio: tuple[str, ...], model: str, device: str, threads: int) -> None:
     """Compare the fast code with the NumPy reference on a model and the first seconds of each AUDIO file.
 
     Without AUDIO, recordings that come with asrkit are used. Each comparison is printed with its largest
     difference and the difference allowed; the exit code is 1 if any is larger.
     """
-    if not model_path:
-        raise UsageError("no model", "give --model: a .asrkit bundle, or the exp/... folder of a training")
     from asrkit.data.audio import stream_audio
     from asrkit.recipe.library import root
     from asrkit.recognizer import Recognizer
     from asrkit.verify import verify
 
-    recognizer = Recognizer.load(model_path, device=device, threads=threads)
+    recognizer = Recognizer.load(model, device=device, threads=threads)
     rate = recognizer.config.features.sample_rate
     paths = [*map(Path, audio)] or sorted((root() / "recipes/prompts/data/audio").glob("*.opus"))[::120]
     waves = {str(path) if audio else path.stem: next(stream_audio(path, rate, SECONDS)) for path in paths}
     seconds = sum(map(len, waves.values())) / rate
-    click.echo(f"{model_path}, {len(waves)} recordings, {seconds:.1f} s\n")
+    click.echo(f"{model}, {len(waves)} recordings, {seconds:.1f} s\n")
     click.echo(f"{'':42}difference   allowed")
     wrong = []
     for check in verify(recognizer, waves):
