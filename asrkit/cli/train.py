@@ -64,6 +64,8 @@ def command(
     from asrkit.recipe.stages import STAGES, start, tell
     from asrkit.recipe.workspace import Workspace
 
+    if ngpu:
+        refuse_missing_gpus(ngpu)
     path = find_recipe(recipe)
     words = overrides if seed is None else (*overrides, f"seed={seed}")
     config = load_config(path, words, fragments(path))
@@ -110,6 +112,15 @@ def command(
 
 def device_for(ngpu: int | None) -> str:
     return "auto" if ngpu is None else "cuda" if ngpu else "cpu"
+
+
+def refuse_missing_gpus(count: int) -> None:
+    import torch
+
+    if torch.cuda.device_count() < count:
+        raise UsageError(
+            f"--ngpu {count}, but {torch.cuda.device_count()} CUDA devices are there", "--ngpu 0 uses the CPU"
+        )
 
 
 def refuse_other_stages(to_run: list[str], force: bool) -> None:

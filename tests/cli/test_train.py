@@ -96,6 +96,12 @@ def test_tag_and_seed_make_another_experiment_on_the_same_data(experiment: Path,
     assert (other / weights).read_bytes() != (experiment / weights).read_bytes()
 
 
+def test_gpus_that_are_not_there_are_refused_at_once(tmp_path: Path, asrkit: Run) -> None:
+    done = asrkit("train", "prompts", "--exp", tmp_path, "--ngpu", 99)
+    assert done.code == 2 and "--ngpu 0" in done.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_training_is_never_overwritten_unasked(experiment: Path, asrkit: Run) -> None:
     words = ["train", RECIPE, "--exp", experiment.parents[1], *TINY, "train.lr=1e-4"]
     refused = asrkit(*words)
