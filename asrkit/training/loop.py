@@ -69,7 +69,7 @@ def train(
         return [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
 
     def backward(items: list[Item], epoch: int, weight: float, sync: bool = True) -> tuple[Batch, Loss]:
-        """Add this process's share of a batch to the gradient."""
+        """Add this process's share of a batch to the gradient. Without a share it only takes part."""
         share = items[rank::world]
         batch = train_set.batch(share or items[:1], augment=augment, seed=seed, epoch=epoch).to(place)
         with nullcontext() if sync or world == 1 else wrapped.no_sync():  # type: ignore[operator]
@@ -114,6 +114,8 @@ def train(
                 sums, bad = [0.0, 0.0], []
                 for number, items in enumerate(group, start=1):
                     batch, loss = backward(items, state.epoch, weight, sync=number == len(group))
+                    if rank >= len(items):
+                        continue
                     sums = [sums[0] + loss.total.item() / weight, sums[1] + batch.seconds]
                     bad += [
                         u
@@ -125,7 +127,6 @@ def train(
                 mean_loss, seconds = processes.total(sums, place)
                 if math.isfinite(mean_loss) and (math.isfinite(norm) or scaler.is_enabled()):
                     scaler.step(optimizer)
-                    scaler.update()
                     state.skipped = 0
                 else:
                     state.skipped += 1
@@ -137,6 +138,7 @@ def train(
                             f"{message}; {state.skipped} updates in a row",
                             "lower train.lr, or look at these utterances",
                         )
+                scaler.update()
                 optimizer.zero_grad(set_to_none=True)
                 state.step += 1
                 state.batch += 1

@@ -19,6 +19,7 @@ BASE = [
     "model.pyramid.dropout=0.0",
     "train.precision=fp32",
     "train.accumulate=2",
+    "train.batch_seconds=4",
 ]
 
 
