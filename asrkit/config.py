@@ -78,6 +78,16 @@ class FeatureConfig:
     preemphasis: float = option(0.97, "pre-emphasis coefficient (fbank, mfcc)", low=0, high=1)
     cmvn: str = option("global", "mean and variance normalisation", choices=("none", "utterance", "global"))
 
+    @property
+    def top_hz(self) -> float:
+        """Upper edge of the filters in Hz."""
+        return self.high_hz if self.high_hz > 0 else self.sample_rate / 2 + self.high_hz
+
+    @property
+    def dim(self) -> int:
+        """Numbers in a feature frame."""
+        return self.cepstra if self.kind == "mfcc" else self.mel_bins
+
 
 @dataclass
 class CheckConfig:
@@ -100,10 +110,103 @@ class PyramidConfig:
 
 
 @dataclass
+class MlpConfig:
+    context: int = option(12, "frames seen on either side", low=0)
+    hidden: int = option(1024, "width of the layers", low=1)
+    layers: int = option(3, "layers", low=1)
+    dropout: float = option(0.2, "dropout after each layer", low=0, high=0.99)
+
+
+@dataclass
+class TransformerConfig:
+    subsampling: str = option(
+        "conv1d",
+        "how frames are made fewer; stack: joined; conv1d: convolutions over time; conv2d: over time and "
+        "frequency; separable: the same, depthwise",
+        choices=("stack", "conv1d", "conv2d", "separable"),
+    )
+    factor: int = option(4, "feature frames to one encoder frame, a power of 2 unless stacked", low=1)
+    channels: int = option(64, "channels of the convolutions (conv2d, separable)", low=1)
+    dim: int = option(144, "width", low=2)
+    layers: int = option(12, "blocks", low=1)
+    heads: int = option(4, "attention heads", low=1)
+    ff: int = option(576, "width inside the feed-forward networks", low=1)
+    positions: str = option(
+        "rotary",
+        "rotary: attention sees distances; sinusoidal: absolute places",
+        choices=("rotary", "sinusoidal"),
+    )
+    attention: str = option(
+        "softmax",
+        "softmax: exact; taylor: its first-order approximation, linear in the length",
+        choices=("softmax", "taylor"),
+    )
+    dropout: float = option(0.1, "element-wise dropout", low=0, high=0.99)
+    layer_drop: float = option(
+        0.0, "probability to leave a residual branch out of an update", low=0, high=0.99
+    )
+
+
+@dataclass
+class ConformerConfig(TransformerConfig):
+    kernel: int = option(15, "width of the depthwise convolutions in frames, odd", low=1)
+
+
+@dataclass
+class LstmDecoderConfig:
+    embed: int = option(128, "width of the token embedding", low=1)
+    hidden: int = option(256, "LSTM cells and width of the attention", low=1)
+    layers: int = option(1, "LSTM layers", low=1)
+    attention: str = option("location", "how frames are weighed", choices=("dot", "additive", "location"))
+    heads: int = option(1, "attention heads", low=1)
+    input_feeding: bool = option(True, "the LSTM sees the last context beside the token")
+    scheduled_sampling: float = option(
+        0.1, "probability in training to go on from the model's own last token", low=0, high=1
+    )
+    dropout: float = option(0.2, "dropout", low=0, high=0.99)
+
+
+@dataclass
+class TransformerDecoderConfig:
+    dim: int = option(144, "width", low=2)
+    layers: int = option(4, "layers", low=1)
+    heads: int = option(4, "attention heads", low=1)
+    ff: int = option(576, "width inside the feed-forward networks", low=1)
+    look_back: str = option(
+        "attention",
+        "what sees the tokens so far: causal self-attention, or an LSTM in its place",
+        choices=("attention", "lstm"),
+    )
+    dropout: float = option(0.1, "element-wise dropout", low=0, high=0.99)
+    layer_drop: float = option(
+        0.0, "probability to leave a residual branch out of an update", low=0, high=0.99
+    )
+
+
+@dataclass
 class ModelConfig:
-    encoder: str = option("pyramid", "encoder, one of asrkit.models.ENCODERS", choices=("pyramid",))
-    heads: list[str] = option(["ctc"], "output heads")
+    encoder: str = option(
+        "pyramid",
+        "encoder, one of asrkit.models.asr.ENCODERS",
+        choices=("mlp", "pyramid", "transformer", "conformer"),
+    )
+    heads: list[str] = option(["ctc"], "output heads: frame, ctc, attention")
+    decoder: str = option(
+        "transformer",
+        "attention head, one of asrkit.models.asr.ATTENTION_DECODERS",
+        choices=("lstm", "transformer"),
+    )
+    ctc_weight: float = option(0.3, "share of CTC in the loss beside attention", low=0, high=1)
+    ctc_frames: int = option(1, "CTC output frames to one encoder frame", low=1)
+    label_smoothing: float = option(
+        0.1, "share of the target spread over all tokens (attention)", low=0, high=1
+    )
+    mlp: MlpConfig = section(MlpConfig)
     pyramid: PyramidConfig = section(PyramidConfig)
+    transformer: TransformerConfig = section(TransformerConfig)
+    conformer: ConformerConfig = section(ConformerConfig)
+    lstm_decoder: LstmDecoderConfig = section(LstmDecoderConfig)
+    transformer_decoder: TransformerDecoderConfig = section(TransformerDecoderConfig)
 
 
 @dataclass
@@ -145,12 +248,44 @@ class TrainConfig:
 
 
 @dataclass
+class LmConfig:
+    kind: str = option(
+        "none",
+        "language model; n-grams of words (for lexicon decoders) or tokens, or a neural model of tokens",
+        choices=("none", "word-ngram", "token-ngram", "lstm", "transformer"),
+    )
+    order: int = option(3, "longest n-gram", low=1, high=5)
+    text: list[str] = option([], "text files, a sentence a line; empty: the training transcripts")
+    model: TransformerDecoderConfig = section(TransformerDecoderConfig)
+    train: TrainConfig = section(TrainConfig)
+
+
+@dataclass
 class DecodeConfig:
     decoder: str = option("ctc-greedy", "decoder, one of asrkit.decoding.DECODERS")
     beam_size: int = option(10, "hypotheses kept", low=1)
     nbest: int = option(1, "hypotheses returned", low=1)
     batch_seconds: float = option(120.0, "audio decoded at once", low=0.1)
+    ctc_weight: float = option(0.3, "weight of CTC beside attention (joint)", low=0, high=1)
+    lm_weight: float = option(
+        0.5, "weight of the language model, if there is one; of the label bigram (frame-viterbi)", low=0
+    )
+    length_bonus: float = option(0.0, "added for each token (attention-beam, joint)", low=0)
+    word_bonus: float = option(0.0, "added for each word (lexicon decoders)")
+    prior_weight: float = option(0.5, "share of the label priors taken off the posteriors (frame)", low=0)
+    min_frames: int = option(3, "shortest label in frames (frame-viterbi)", low=1)
     also: list[str] = option([], "further decoders reported beside the first")
+    tune: dict[str, list[float]] = option(
+        {}, "weights tuned on the dev sets before anything is tested: name -> values tried"
+    )
+
+
+@dataclass
+class AlignConfig:
+    """Where a frame head's labels come from."""
+
+    model: str = option("", "trained model whose alignments give the frame labels")
+    labels: str = option("", "file of frame labels, `id label label …`, in place of a model's alignments")
 
 
 @dataclass
@@ -175,6 +310,8 @@ class Config:
     model: ModelConfig = section(ModelConfig)
     augment: AugmentConfig = section(AugmentConfig)
     train: TrainConfig = section(TrainConfig)
+    lm: LmConfig = section(LmConfig)
+    align: AlignConfig = section(AlignConfig)
     decode: DecodeConfig = section(DecodeConfig)
     score: ScoreConfig = section(ScoreConfig)
 
@@ -205,7 +342,8 @@ def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path |
 
     Args:
         recipe: the YAML file.
-        overrides: ``key=value`` words; a bare section name (``model=las``) picks a fragment.
+        overrides: ``key=value`` words; a bare section name (``model=las``) picks a fragment, and with it the
+            fragments of other sections that its ``with`` names, unless they are chosen too.
         fragments: the ``conf`` folder that ``base`` refers to.
 
     Raises:
@@ -213,20 +351,26 @@ def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path |
     """
     given = _read_yaml(recipe)
     base = {str(k): str(v) for k, v in (given.get("base") or {}).items()}
-    dotted = []
+    chosen, dotted = {}, []
     for word in overrides:
         key, equals, setting = word.partition("=")
         if not equals:
             raise ConfigError(f"not an override: {word!r}", "write key=value, for example train.lr=1e-3")
         if key in _sections():
-            base[key] = setting
+            chosen[key] = setting
         else:
             dotted.append(word)
-    layers = []
-    for name, fragment in base.items():
+    for name in base | chosen:
         if name not in _sections():
             raise ConfigError(f"unknown section in base: {name!r}, in {recipe}", nearest(name, _sections()))
-        layers.append((_fragment(fragments, name, fragment), f"conf/{name}/{fragment}.yaml"))
+    read = {name: _fragment(fragments, name, fragment) for name, fragment in (base | chosen).items()}
+    suited = {n: f for name in chosen for n, f in read[name].pop("with", {}).items() if n not in chosen}
+    base |= chosen | suited
+    layers = []
+    for name, fragment in base.items():
+        content = _fragment(fragments, name, fragment)
+        content.pop("with", None)
+        layers.append(({name: content}, f"conf/{name}/{fragment}.yaml"))
     given["base"] = base
     layers.append((given, str(recipe)))
     return _merge(layers, dotted)
@@ -282,23 +426,25 @@ def _validate_names(config: Config) -> None:
     for key, table in (("corpus.name", CORPORA), ("text.normalizer", NORMALIZERS)):
         if value(config, key) not in table:
             raise ConfigError(f"{key}={value(config, key)}: unknown", nearest(value(config, key), table))
-    for key, known in (("model.heads", ("ctc",)), ("score.units", ("word", "char", "phone"))):
+    for key, known in (
+        ("model.heads", ("ctc", "attention", "frame")),
+        ("score.units", ("word", "char", "phone")),
+    ):
         for name in value(config, key):
             if name not in known:
                 raise ConfigError(f"{key}: unknown {name!r}", nearest(name, known))
         if not value(config, key):
             raise ConfigError(f"{key} is empty", "choose one of: " + ", ".join(known))
     for name in [config.decode.decoder, *config.decode.also]:
-        require_decoder(name, frozenset(config.model.heads))
+        require_decoder(name, config.model.heads, config.lm.kind)
 
 
 def _validate_combinations(config: Config) -> None:
-    features, pyramid, decode = config.features, config.model.pyramid, config.decode
+    features, model, decode = config.features, config.model, config.decode
     nyquist = features.sample_rate / 2
-    top = features.high_hz if features.high_hz > 0 else nyquist + features.high_hz
     problems = (
         (
-            not features.low_hz < top <= nyquist,
+            not features.low_hz < features.top_hz <= nyquist,
             "features.low_hz and features.high_hz",
             f"the filters need low_hz < high_hz <= {nyquist:g} Hz, half of features.sample_rate",
         ),
@@ -313,9 +459,43 @@ def _validate_combinations(config: Config) -> None:
             "keep at most as many cepstra as mel bins",
         ),
         (
-            pyramid.pyramid_layers >= pyramid.layers,
+            model.pyramid.pyramid_layers >= model.pyramid.layers,
             "model.pyramid.pyramid_layers is not below model.pyramid.layers",
             "the first layer joins nothing; every later one may",
+        ),
+        (
+            any(c.dim % (2 * c.heads) for c in (model.transformer, model.conformer)),
+            "model.transformer.dim (or conformer) is not an even number for each head",
+            "choose a width divisible by twice the heads",
+        ),
+        (
+            any(c.dim % c.heads for c in (model.transformer_decoder, config.lm.model))
+            or model.lstm_decoder.hidden % model.lstm_decoder.heads > 0,
+            "a decoder's width is not divisible by its heads",
+            "see model.transformer_decoder, model.lstm_decoder and lm.model",
+        ),
+        (
+            any(
+                c.subsampling != "stack" and c.factor & (c.factor - 1)
+                for c in (model.transformer, model.conformer)
+            ),
+            "factor is not a power of 2, in model.transformer or model.conformer",
+            "strided convolutions halve; subsampling=stack takes any factor",
+        ),
+        (
+            model.conformer.kernel % 2 == 0,
+            "model.conformer.kernel is even",
+            "an odd kernel has a frame at its centre",
+        ),
+        (
+            (model.encoder == "mlp") != ("frame" in model.heads) and model.encoder == "mlp",
+            "model.encoder=mlp without the frame head",
+            "write model.heads=[frame]; it sees too little for the others",
+        ),
+        (
+            config.lm.kind == "lstm" and config.lm.model.look_back != "lstm",
+            "lm.kind=lstm, but lm.model.look_back is not lstm",
+            "add lm.model.look_back=lstm",
         ),
         (
             decode.nbest > decode.beam_size,
@@ -348,7 +528,7 @@ def _fragment(folder: Path | None, section: str, name: str) -> dict[str, Any]:
     known = [p.stem for p in place.glob("*.yaml")] if place else []
     if name not in known or place is None:
         raise ConfigError(f"no fragment {name!r} in conf/{section}", nearest(name, known) if known else "")
-    return {section: _read_yaml(place / f"{name}.yaml")}
+    return _read_yaml(place / f"{name}.yaml")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,16 +14,20 @@ from asrkit.bundle import Bundle, pack
 from asrkit.config import Config, DecodeConfig, parse_config
 from asrkit.data.audio import read_audio
 from asrkit.data.utterance import Utterance
-from asrkit.decoding import require_decoder
+from asrkit.decoding import Resources, require_decoder
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.errors import AsrkitError, ModelError
 from asrkit.features.cmvn import Cmvn, CmvnStats
 from asrkit.features.frontend import Frontend
-from asrkit.models.asr import AsrModel, Encoded, build_model
+from asrkit.models.asr import AsrModel, build_model
+from asrkit.models.encoded import Encoded
 from asrkit.text.tokenizer import Tokenizer, load_tokenizer
 from asrkit.training.checkpoint import load_weights
 from asrkit.training.hardware import choose_device
 from asrkit.transcript import Transcript, make_transcript
+
+if TYPE_CHECKING:
+    from asrkit.decoding import Search
 
 
 class Recognizer:
@@ -48,6 +53,7 @@ class Recognizer:
         self.frontend = Frontend(config.features)
         self.cmvn = Cmvn(config.features.cmvn, cmvn)
         self.model = model.to(device).eval()
+        self._made: tuple[DecodeConfig, Search] | None = None
 
     @classmethod
     def load(cls, path: Path | str, *, device: str = "auto", threads: int = 0) -> Recognizer:
@@ -108,12 +114,15 @@ class Recognizer:
     @property
     def frame_seconds(self) -> float:
         """Seconds between two encoder frames."""
-        features = 840  # divisible by any usual subsampling
-        return (
-            self.frontend.frame_seconds
-            * features
-            / int(self.model.encoder.output_frames(torch.tensor(features)))
-        )
+        return self.frontend.frame_seconds * self.model.stride
+
+    def search(self, encoded: Encoded) -> list[list[Hypothesis]]:
+        """The n-best list of each utterance, by the decoder that the settings name."""
+        if self._made is None or self._made[0] != self.settings:
+            decoder = require_decoder(self.settings.decoder, self.model.heads, self.config.lm.kind)
+            given = Resources(self.model, self.tokenizer, self.settings, self.frame_seconds, self.threads)
+            self._made = (self.settings, decoder.make(given))
+        return self._made[1](encoded)
 
     def _batch(
         self, waiting: list[tuple[Utterance, np.ndarray | AsrkitError]]
@@ -121,11 +130,8 @@ class Recognizer:
         waves = [wave for _, wave in waiting if not isinstance(wave, AsrkitError)]
         found: Iterator[list[Hypothesis]] = iter(())
         if waves:
-            decoder = require_decoder(self.settings.decoder, self.model.heads)
             with torch.inference_mode():
-                encoded = self.encode(waves)
-                nbests = decoder.search(self.model, encoded, self.settings, self.frame_seconds, self.threads)
-            found = iter(nbests)
+                found = iter(self.search(self.encode(waves)))
         for utterance, wave in waiting:
             if isinstance(wave, AsrkitError):
                 yield wave

@@ -125,7 +125,7 @@ def posteriors(recognizer: Recognizer, waves: list[np.ndarray]) -> list[np.ndarr
     """Log posteriors f32[T', V] of each wave f32[N], all run in one batch."""
     with torch.inference_mode():
         encoded = recognizer.encode(waves)
-        log_probs = recognizer.model.ctc_log_probs(encoded).cpu().numpy()
+        log_probs = recognizer.model.ctc_log_probs(encoded)[0].cpu().numpy()
     return [frames[:length] for frames, length in zip(log_probs, encoded.lens.tolist(), strict=True)]
 
 
@@ -203,7 +203,7 @@ def features_numpy(subject: Subject) -> Iterator[Finding]:
             config.frame_ms,
             config.shift_ms,
             config.low_hz,
-            config.high_hz if config.high_hz > 0 else config.sample_rate / 2 + config.high_hz,
+            config.top_hz,
             config.preemphasis,
         )
         difference, frame = largest(audible(found, expected), audible(expected, expected))

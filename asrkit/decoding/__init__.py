@@ -1,4 +1,4 @@
-"""Decoders: the one table of them, and which of them a model's heads allow."""
+"""Decoders: the one table of them, and which of them a model's heads and language model allow."""
 
 from __future__ import annotations
 
@@ -11,9 +11,35 @@ from asrkit.errors import UsageError, nearest
 if TYPE_CHECKING:
     from asrkit.config import DecodeConfig
     from asrkit.decoding.hypothesis import Hypothesis
-    from asrkit.models.asr import AsrModel, Encoded
+    from asrkit.decoding.scorers import Scorer
+    from asrkit.lm.model import LanguageModel
+    from asrkit.models.asr import AsrModel
+    from asrkit.models.encoded import Encoded
+    from asrkit.text.tokenizer import Tokenizer
 
-    Search = Callable[[AsrModel, Encoded, DecodeConfig, float, int], list[list[Hypothesis]]]
+    Search = Callable[[Encoded], list[list[Hypothesis]]]
+    """Encoder output of a batch to the n-best list of each utterance, the best first; never an empty list."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What decoders are made from.
+
+    Attributes:
+        model: the recogniser.
+        tokenizer: its tokens.
+        settings: how to decode.
+        frame_seconds: seconds between two encoder frames.
+        threads: for decoders that can use several.
+        lm: its language model, if it has one.
+    """
+
+    model: AsrModel
+    tokenizer: Tokenizer
+    settings: DecodeConfig
+    frame_seconds: float
+    threads: int = 1
+    lm: LanguageModel | None = None
 
 
 @dataclass(frozen=True)
@@ -23,68 +49,151 @@ class Decoder:
     Attributes:
         name: its name in ``decode.decoder``.
         needs: heads the model must have.
-        search: ``(model, encoded, config, seconds per encoder frame, threads)`` to the n-best list of each
-            utterance; imports what it needs when first called.
+        make: the search for these resources; imports what it needs when called.
+        lm: kinds of language model it needs one of; empty: none.
+        beam: it keeps a beam, and can return n-best lists.
+        words: it gives words whatever the tokens are.
     """
 
     name: str
     needs: frozenset[str]
-    search: Search
+    make: Callable[[Resources], Search]
+    lm: frozenset[str] = frozenset()
+    beam: bool = True
+    words: bool = False
 
 
-def _ctc_greedy(
-    model: AsrModel, encoded: Encoded, config: DecodeConfig, frame_seconds: float, threads: int
-) -> list[list[Hypothesis]]:
+def _ctc_greedy(given: Resources) -> Search:
     from asrkit.decoding.ctc_greedy import ctc_greedy_search
 
-    log_probs = model.ctc_log_probs(encoded).cpu().numpy()
-    return ctc_greedy_search(log_probs, encoded.lens.cpu().numpy(), frame_seconds=frame_seconds)
+    def search(encoded: Encoded) -> list[list[Hypothesis]]:
+        log_probs, lens = given.model.ctc_log_probs(encoded)
+        return ctc_greedy_search(
+            log_probs.cpu().numpy(), lens.cpu().numpy(), frame_seconds=_ctc_frame_seconds(given)
+        )
+
+    return search
 
 
-def _ctc_beam(
-    model: AsrModel, encoded: Encoded, config: DecodeConfig, frame_seconds: float, threads: int
-) -> list[list[Hypothesis]]:
+def _ctc_beam(given: Resources) -> Search:
     from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 
-    return ctc_prefix_beam_search(
-        model.ctc_log_probs(encoded).cpu().numpy(),
-        encoded.lens.cpu().numpy(),
-        frame_seconds=frame_seconds,
-        beam_size=config.beam_size,
-        nbest=config.nbest,
-        threads=threads,
-    )
+    def search(encoded: Encoded) -> list[list[Hypothesis]]:
+        log_probs, lens = given.model.ctc_log_probs(encoded)
+        return ctc_prefix_beam_search(
+            log_probs.cpu().numpy(),
+            lens.cpu().numpy(),
+            frame_seconds=_ctc_frame_seconds(given),
+            beam_size=given.settings.beam_size,
+            nbest=given.settings.nbest,
+            threads=given.threads,
+        )
+
+    return search
+
+
+def _attention_greedy(given: Resources) -> Search:
+    from asrkit.decoding.attention import attention_greedy_search, with_times
+
+    def search(encoded: Encoded) -> list[list[Hypothesis]]:
+        return [
+            with_times(given.model, encoded.utterance(index), [hypothesis], given.frame_seconds)
+            for index, hypothesis in enumerate(attention_greedy_search(given.model, encoded))
+        ]
+
+    return search
+
+
+def _label_beam(given: Resources, ctc_weight: float) -> Search:
+    """Attention, CTC by its weight, and the language model if it is of tokens, in one search."""
+    from asrkit.decoding.attention import DecoderScorer, longest, with_times
+    from asrkit.decoding.ctc_prefix_score import CtcPrefixScorer
+    from asrkit.decoding.label_beam import label_beam_search
+    from asrkit.decoding.scorers import LengthBonus, LoopGuard
+
+    model, settings = given.model, given.settings
+    weights = {
+        "attention": 1 - ctc_weight,
+        "ctc": ctc_weight,
+        "lm": settings.lm_weight,
+        "length": settings.length_bonus,
+        "loops": 1.0,
+    }
+    guards: dict[str, Scorer] = {
+        "length": LengthBonus(model.vocab, model.eos),
+        "loops": LoopGuard(model.vocab),
+    }
+    if given.lm is not None and (lm := given.lm.token_scorer(model.eos)) is not None:
+        guards["lm"] = lm
+
+    def decode(encoded: Encoded) -> list[Hypothesis]:
+        scorers: dict[str, Scorer] = {}
+        room = int(longest(model, encoded))
+        if ctc_weight < 1:
+            scorers["attention"] = DecoderScorer(model.decoder, model.eos, encoded)
+        if ctc_weight > 0:
+            log_probs, lens = model.ctc_log_probs(encoded)
+            scorers["ctc"] = CtcPrefixScorer(log_probs[0, : int(lens[0])], eos=model.eos)
+            room = int(lens[0])
+        found = label_beam_search(
+            scorers | guards,
+            weights,
+            eos=model.eos,
+            beam_size=settings.beam_size,
+            max_length=room,
+            nbest=settings.nbest,
+        )
+        return with_times(model, encoded, found, given.frame_seconds)
+
+    return lambda encoded: [decode(encoded.utterance(index)) for index in range(len(encoded.lens))]
+
+
+def _attention_beam(given: Resources) -> Search:
+    return _label_beam(given, ctc_weight=0.0)
+
+
+def _joint(given: Resources) -> Search:
+    return _label_beam(given, given.settings.ctc_weight)
+
+
+def _ctc_frame_seconds(given: Resources) -> float:
+    return given.frame_seconds / given.model.config.ctc_frames
 
 
 DECODERS = {
     decoder.name: decoder
     for decoder in (
-        Decoder("ctc-greedy", frozenset({"ctc"}), _ctc_greedy),
+        Decoder("ctc-greedy", frozenset({"ctc"}), _ctc_greedy, beam=False),
         Decoder("ctc-beam", frozenset({"ctc"}), _ctc_beam),
+        Decoder("attention-greedy", frozenset({"attention"}), _attention_greedy, beam=False),
+        Decoder("attention-beam", frozenset({"attention"}), _attention_beam),
+        Decoder("joint", frozenset({"ctc", "attention"}), _joint),
     )
 }
 
 
-def decoders_for(heads: Iterable[str]) -> list[str]:
-    """Names of the decoders that a model with these heads can use."""
-    return [name for name, decoder in DECODERS.items() if decoder.needs <= set(heads)]
+def decoders_for(heads: Iterable[str], lm: str = "none") -> list[str]:
+    """Names of the decoders that a model with these heads and this kind of language model can use."""
+    return [d.name for d in DECODERS.values() if d.needs <= set(heads) and (not d.lm or lm in d.lm)]
 
 
-def require_decoder(name: str, heads: Iterable[str]) -> Decoder:
+def require_decoder(name: str, heads: Iterable[str], lm: str = "none") -> Decoder:
     """The decoder of this name.
 
     Raises:
-        UsageError: there is none, or the model lacks a head it needs.
+        UsageError: there is none, or the model lacks a head or a language model that it needs.
     """
     heads = frozenset(heads)
     if name not in DECODERS:
         raise UsageError(f"unknown decoder {name!r}", nearest(name, DECODERS))
     decoder = DECODERS[name]
-    if not decoder.needs <= heads:
-        missing = ", ".join(sorted(decoder.needs - heads))
-        usable = ", ".join(decoders_for(heads)) or "none"
+    missing = ["the head " + ", ".join(sorted(decoder.needs - heads))] if not decoder.needs <= heads else []
+    if decoder.lm and lm not in decoder.lm:
+        missing.append("a language model of kind " + " or ".join(sorted(decoder.lm)))
+    if missing:
+        usable = ", ".join(decoders_for(heads, lm)) or "none"
         raise UsageError(
-            f"decoder {name!r} needs the head {missing}, which the model lacks",
+            f"decoder {name!r} needs {' and '.join(missing)}, which the model lacks",
             f"decoders that would work: {usable}",
         )
     return decoder

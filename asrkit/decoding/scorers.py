@@ -69,3 +69,40 @@ class LengthBonus:
 
     def select(self, state: None, index: Tensor) -> None:
         return None
+
+
+class LoopGuard:
+    """Forbids a token that would say the same thing once more: the cure for a decoder that repeats itself.
+
+    A hypothesis may hold any sequence of up to `longest` tokens at most `times` times in a row. CTC needs no
+    such guard, since its frames run out.
+
+    Args:
+        vocab: number of tokens V.
+        times: repetitions in a row that are allowed.
+        longest: longest sequence looked for, in tokens.
+    """
+
+    highest = 0.0
+
+    def __init__(self, vocab: int, times: int = 4, longest: int = 8) -> None:
+        self.vocab, self.times, self.longest = vocab, times, longest
+
+    def start(self, count: int) -> None:
+        return None
+
+    def score(self, prefixes: Tensor, state: None) -> tuple[Tensor, None]:
+        scores = torch.zeros(len(prefixes), self.vocab)
+        length = prefixes.shape[1]
+        for period in range(1, self.longest + 1):
+            # What follows `times` whole repetitions may not complete one more.
+            whole = self.times * period + period - 1
+            if length < whole:
+                break
+            tail = prefixes[:, length - whole :]
+            looping = (tail[:, period:] == tail[:, :-period]).all(dim=1)
+            scores[looping, tail[looping, whole - period]] = -torch.inf
+        return scores, None
+
+    def select(self, state: None, index: Tensor) -> None:
+        return None

@@ -45,7 +45,6 @@ class Frontend(torch.nn.Module):
     def __init__(self, config: FeatureConfig) -> None:
         super().__init__()
         rate, bins = config.sample_rate, config.mel_bins
-        high_hz = config.high_hz if config.high_hz > 0 else rate / 2 + config.high_hz
         self.kaldi = config.kind != "mel"
         self.preemphasis = config.preemphasis
         self.window_size = int(rate * 0.001 * config.frame_ms)
@@ -56,17 +55,17 @@ class Frontend(torch.nn.Module):
         if self.kaldi:
             self.floor = torch.finfo(torch.float32).eps
             window = 32768 * povey_window(self.window_size)[1:]  # 0 at the sample without a predecessor
-            filters = kaldi_filters(rate, self.fft_size, bins, config.low_hz, high_hz)
+            filters = kaldi_filters(rate, self.fft_size, bins, config.low_hz, config.top_hz)
         else:
             from librosa.filters import mel
 
             self.floor = 1e-10
             window = torch.hann_window(self.window_size)
-            slaney = mel(sr=rate, n_fft=self.fft_size, n_mels=bins, fmin=config.low_hz, fmax=high_hz)
+            slaney = mel(sr=rate, n_fft=self.fft_size, n_mels=bins, fmin=config.low_hz, fmax=config.top_hz)
             filters = torch.from_numpy(slaney.T)
         if config.kind == "mfcc":
             cosines = liftered_dct(bins, config.cepstra).float()
-        self.dim = config.cepstra if config.kind == "mfcc" else bins
+        self.dim = config.dim
         self.register_buffer("window", window.float(), persistent=False)
         self.register_buffer("filters", filters.float().contiguous(), persistent=False)
         self.register_buffer("cosines", cosines, persistent=False)

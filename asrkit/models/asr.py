@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrkit.config import Config, ModelConfig
+from asrkit.models.decoders.lstm import LstmDecoder
+from asrkit.models.decoders.transformer import TransformerDecoder
+from asrkit.models.encoded import Encoded
+from asrkit.models.encoders.mlp import MlpEncoder
 from asrkit.models.encoders.pyramid import PyramidEncoder
+from asrkit.models.encoders.transformer import ConformerEncoder, TransformerEncoder
+from asrkit.padding import valid_mask
 
-ENCODERS = {"pyramid": PyramidEncoder}
-
-
-class Encoded(NamedTuple):
-    """Encoder output f32[B, T', D] and its lengths int64[B]."""
-
-    out: Tensor
-    lens: Tensor
+ENCODERS = {
+    "mlp": MlpEncoder,
+    "pyramid": PyramidEncoder,
+    "transformer": TransformerEncoder,
+    "conformer": ConformerEncoder,
+}
+ATTENTION_DECODERS = {"lstm": LstmDecoder, "transformer": TransformerDecoder}
 
 
 @dataclass
@@ -32,6 +37,7 @@ class Batch:
         feat_lens: int64[B].
         tokens: int64[B, U], zero (blank) beyond `token_lens`.
         token_lens: int64[B].
+        labels: int64[B, T], the label of each feature frame, for a frame head.
         seconds: audio in the batch, padding left out.
     """
 
@@ -40,14 +46,16 @@ class Batch:
     feat_lens: Tensor
     tokens: Tensor
     token_lens: Tensor
+    labels: Tensor | None = None
     seconds: float = 0.0
 
     def to(self, device: torch.device) -> Batch:
-        move = {
-            name: getattr(self, name).to(device, non_blocking=True)
-            for name in ("feats", "feat_lens", "tokens", "token_lens")
+        moved: dict[str, Any] = {
+            name: tensor.to(device, non_blocking=True)
+            for name, tensor in vars(self).items()
+            if isinstance(tensor, Tensor)
         }
-        return Batch(self.ids, **move, seconds=self.seconds)
+        return replace(self, **moved)
 
 
 @dataclass
@@ -68,14 +76,38 @@ class Loss:
 
 
 class AsrModel(nn.Module):
-    """Encoder plus heads; `vocab` counts all tokens, blank (0) included."""
+    """Encoder plus heads.
 
-    def __init__(self, config: ModelConfig, input_dim: int, vocab: int) -> None:
+    Args:
+        config: which, and their shapes.
+        input_dim: numbers in a feature frame.
+        vocab: number of tokens V, with blank (0) and ``<sos/eos>`` (the last).
+        labels: number of frame labels C, for a frame head.
+    """
+
+    def __init__(self, config: ModelConfig, input_dim: int, vocab: int, labels: int = 0) -> None:
         super().__init__()
+        self.config, self.vocab = config, vocab
         self.heads = frozenset(config.heads)
         self.encoder = ENCODERS[config.encoder](getattr(config, config.encoder), input_dim)
         if "ctc" in self.heads:
-            self.ctc = nn.Linear(self.encoder.dim, vocab)
+            self.ctc = nn.Linear(self.encoder.dim, config.ctc_frames * vocab)
+        if "attention" in self.heads:
+            shape = getattr(config, f"{config.decoder}_decoder")
+            self.decoder = ATTENTION_DECODERS[config.decoder](shape, vocab, self.encoder.dim)
+        if "frame" in self.heads:
+            self.frame = nn.Linear(self.encoder.dim, labels)
+
+    @property
+    def eos(self) -> int:
+        """The id of ``<sos/eos>``."""
+        return self.vocab - 1
+
+    @property
+    def stride(self) -> int:
+        """Feature frames to one encoder frame."""
+        features = 5040  # divisible by every number up to 10
+        return features // int(self.encoder.output_frames(torch.tensor(features)))
 
     def encode(self, feats: Tensor, lens: Tensor) -> Encoded:
         """Features f32[B, T, F] with lengths int64[B] to encoder frames; T may be 0."""
@@ -83,26 +115,83 @@ class AsrModel(nn.Module):
             feats = F.pad(feats, (0, 0, 0, 1))
         return Encoded(*self.encoder(feats, lens))
 
-    def ctc_log_probs(self, encoded: Encoded) -> Tensor:
-        """Log posteriors f32[B, T', V], always in single precision."""
-        return self.ctc(encoded.out).float().log_softmax(dim=-1)
+    def output_frames(self, frames: int) -> int:
+        """CTC output frames (encoder frames, without a CTC head) for `frames` feature frames."""
+        encoder_frames = int(self.encoder.output_frames(torch.tensor(frames)))
+        return encoder_frames * (self.config.ctc_frames if "ctc" in self.heads else 1)
+
+    def ctc_log_probs(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """Log posteriors f32[B, T'', V], always in single precision, and lengths int64[B].
+
+        T'' is T' times the output frames that each encoder frame gives.
+        """
+        logits = self.ctc(encoded.out).float().unflatten(-1, (-1, self.vocab)).flatten(1, 2)
+        return logits.log_softmax(dim=-1), encoded.lens * self.config.ctc_frames
 
     def ctc_loss(self, log_probs: Tensor, lens: Tensor, batch: Batch) -> Tensor:
-        """CTC loss f32[B] of each utterance (Graves et al. 2006, eq. 12); infinite where T' is too short."""
+        """CTC loss f32[B] of each utterance (Graves et al. 2006, eq. 12); infinite where T'' is too short."""
         return F.ctc_loss(
             log_probs.transpose(0, 1), batch.tokens, lens, batch.token_lens, blank=0, reduction="none"
         )
 
+    def attention_logits(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """What the attention head expects after ``<sos/eos>`` and each token, f32[B, U + 1, V]."""
+        return self.decoder(F.pad(batch.tokens, (1, 0), value=self.eos), encoded)
+
+    def attention_targets(self, batch: Batch) -> Tensor:
+        """What should come there, int64[B, U + 1]: the tokens, then ``<sos/eos>``; -100 in padding."""
+        position = torch.arange(batch.tokens.shape[1] + 1, device=batch.tokens.device)
+        ends = batch.token_lens[:, None]
+        targets = F.pad(batch.tokens, (0, 1)).masked_fill(position == ends, self.eos)
+        return targets.masked_fill(position > ends, -100)
+
+    def attention_loss(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """Cross-entropy f32[B] of the tokens and the end, given those before, summed over each utterance."""
+        losses = F.cross_entropy(
+            self.attention_logits(encoded, batch).transpose(1, 2),
+            self.attention_targets(batch),
+            reduction="none",
+            label_smoothing=self.config.label_smoothing,
+        )
+        return losses.sum(dim=1)
+
+    def frame_log_probs(self, encoded: Encoded) -> Tensor:
+        """Log posteriors of the frame labels f32[B, T', C], always in single precision."""
+        return self.frame(encoded.out).float().log_softmax(dim=-1)
+
+    def frame_loss(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """Cross-entropy f32[B] of the frame labels, summed over each utterance."""
+        log_probs = self.frame_log_probs(encoded)
+        targets = self.frame_targets(encoded, batch)
+        return F.nll_loss(log_probs.transpose(1, 2), targets, reduction="none").sum(dim=1)
+
+    def frame_targets(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """The label of each encoder frame int64[B, T'], that of its first feature frame; -100 in padding."""
+        assert batch.labels is not None, "a frame head is trained on frame labels"
+        frames = encoded.out.shape[1]
+        place = torch.arange(frames, device=batch.labels.device) * self.stride
+        labels = batch.labels[:, place.clamp(max=batch.labels.shape[1] - 1)]
+        return labels.masked_fill(~valid_mask(encoded.lens, frames), -100)
+
     def loss(self, batch: Batch) -> Loss:
-        """The loss trained on, summed over the batch."""
+        """The loss trained on, summed over the batch: CTC and attention share by ``ctc_weight``."""
         encoded = self.encode(batch.feats, batch.feat_lens)
-        ctc = self.ctc_loss(self.ctc_log_probs(encoded), encoded.lens, batch)
-        return Loss(ctc.sum(), len(batch.ids), {"ctc": ctc.detach().sum()}, ctc.detach())
+        losses = {}
+        if "ctc" in self.heads:
+            losses["ctc"] = self.ctc_loss(*self.ctc_log_probs(encoded), batch)
+        if "attention" in self.heads:
+            losses["attention"] = self.attention_loss(encoded, batch)
+        if "frame" in self.heads:
+            losses["frame"] = self.frame_loss(encoded, batch)
+        share = self.config.ctc_weight
+        weights = {"ctc": share, "attention": 1 - share} if {"ctc", "attention"} <= self.heads else {}
+        total = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum(dim=0)
+        parts = {name: loss.detach().sum() for name, loss in losses.items()}
+        return Loss(total.sum(), len(batch.ids), parts, total.detach())
 
     forward = loss
 
 
-def build_model(config: Config, vocab: int) -> AsrModel:
+def build_model(config: Config, vocab: int, labels: int = 0) -> AsrModel:
     """The model a configuration describes, with freshly drawn weights (from torch's current seed)."""
-    features = config.features
-    return AsrModel(config.model, features.cepstra if features.kind == "mfcc" else features.mel_bins, vocab)
+    return AsrModel(config.model, config.features.dim, vocab, labels)

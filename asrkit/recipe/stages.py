@@ -182,7 +182,6 @@ def features(workspace: Workspace, prints: Prints) -> None:
 def check(workspace: Workspace, prints: Prints) -> None:
     """Name every utterance that would hurt training, and keep the others."""
     import numpy as np
-    import torch
 
     from asrkit.data.manifest import write_manifest
     from asrkit.features.store import FeatureStore
@@ -192,7 +191,7 @@ def check(workspace: Workspace, prints: Prints) -> None:
 
     config = workspace.config
     tokens = load_tokenizer(workspace.folder / "tokenizer")
-    output_frames = build_model(config, len(tokens.tokens)).encoder.output_frames
+    output_frames = build_model(config, len(tokens.tokens)).output_frames
     for role, names in (("train", config.corpus.train), ("dev", config.corpus.dev)):
         kept: list[Utterance] = []
         for name in dict.fromkeys(names):
@@ -217,7 +216,7 @@ def check(workspace: Workspace, prints: Prints) -> None:
                 tokenizer=tokens,
                 features=read,
                 config=config.check,
-                output_frames=lambda frames: int(output_frames(torch.tensor(frames))),
+                output_frames=output_frames,
                 ctc="ctc" in config.model.heads,
             )
             with atomic_write(workspace.folder / "check" / f"{name}.problems.jsonl") as file:

@@ -61,7 +61,7 @@ def train(
     model.to(place).train()
     optimizer = make_optimizer(model, config)
     scaler = torch.amp.GradScaler(place.type, enabled=precision == torch.float16)
-    wrapped = DistributedDataParallel(model) if world > 1 else model
+    wrapped = DistributedDataParallel(model, find_unused_parameters=True) if world > 1 else model
 
     def plan(epoch: int) -> list[list[list[Item]]]:
         """The epoch's updates, each a group of batches."""
@@ -176,21 +176,33 @@ def end_epoch(state: TrainState, config: TrainConfig, dev_error: float, over: bo
 def evaluate(
     model: AsrModel, dev_set: BatchSource, config: TrainConfig, device: torch.device, precision: torch.dtype
 ) -> tuple[float, float]:
-    """Mean loss per utterance and token error rate of greedy decoding on `dev_set`."""
+    """Mean loss per utterance and error rate on `dev_set`.
+
+    With an attention head, the error rate is the share of tokens that it does not expect, given those before
+    (and of frames for a frame head). A model with CTC alone is measured by greedy decoding.
+    """
     model.eval()
-    loss, errors, tokens = 0.0, 0, 0
+    loss, errors, counted = 0.0, 0, 0
     for items in dev_set.plan(config.batch_seconds, shuffle=False):
         batch = dev_set.batch(items).to(device)
         with autocast(device, precision):
+            loss += model.loss(batch).total.item()
             encoded = model.encode(batch.feats, batch.feat_lens)
-            log_probs = model.ctc_log_probs(encoded)
-        loss += model.ctc_loss(log_probs, encoded.lens, batch).sum().item()
-        found = ctc_greedy_search(log_probs.cpu().numpy(), encoded.lens.cpu().numpy(), frame_seconds=1.0)
-        for (index, _), nbest in zip(items, found, strict=True):
-            errors += Levenshtein.distance(dev_set.tokens[index], nbest[0].tokens)
-            tokens += len(dev_set.tokens[index])
+            if model.heads == {"ctc"}:
+                log_probs, lens = model.ctc_log_probs(encoded)
+                nbests = ctc_greedy_search(log_probs.cpu().numpy(), lens.cpu().numpy(), frame_seconds=1.0)
+                for (index, _), nbest in zip(items, nbests, strict=True):
+                    errors += Levenshtein.distance(dev_set.tokens[index], nbest[0].tokens)
+                    counted += len(dev_set.tokens[index])
+                continue
+            if "attention" in model.heads:
+                scores, targets = model.attention_logits(encoded, batch), model.attention_targets(batch)
+            else:
+                scores, targets = model.frame_log_probs(encoded), model.frame_targets(encoded, batch)
+        errors += int(((scores.argmax(dim=-1) != targets) & (targets >= 0)).sum())
+        counted += int((targets >= 0).sum())
     model.train()
-    return loss / max(1, len(dev_set.utterances)), errors / max(1, tokens)
+    return loss / max(1, len(dev_set.utterances)), errors / max(1, counted)
 
 
 def make_optimizer(model: AsrModel, config: TrainConfig) -> torch.optim.Optimizer:

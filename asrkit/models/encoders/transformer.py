@@ -1,0 +1,89 @@
+"""Transformer (Vaswani et al. 2017) and Conformer (Gulati et al. 2020) encoders, pre-norm."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from asrkit.config import ConformerConfig, TransformerConfig
+from asrkit.models.attention import SelfAttention, sinusoids
+from asrkit.models.blocks import Branch, ConvolutionModule, FeedForward
+from asrkit.models.subsampling import make_subsampling
+from asrkit.padding import mask_padding, valid_mask
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, then a feed-forward network."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        drops = (config.dropout, config.layer_drop)
+        attention = SelfAttention(
+            config.dim,
+            config.heads,
+            rotary=config.positions == "rotary",
+            taylor=config.attention == "taylor",
+        )
+        self.attend = Branch(config.dim, attention, *drops)
+        self.feed = Branch(config.dim, FeedForward(config.dim, config.ff, config.dropout), *drops)
+
+    def forward(self, x: Tensor, lens: Tensor, valid: Tensor) -> Tensor:
+        return self.feed(self.attend(x, valid))
+
+
+class ConformerBlock(TransformerBlock):
+    """Self-attention and a convolution between two half feed-forward networks."""
+
+    def __init__(self, config: ConformerConfig) -> None:
+        super().__init__(config)
+        drops = (config.dropout, config.layer_drop)
+        self.feed.scale = 0.5
+        self.first = Branch(config.dim, FeedForward(config.dim, config.ff, config.dropout), *drops, scale=0.5)
+        self.convolve = Branch(config.dim, ConvolutionModule(config.dim, config.kernel), *drops)
+        self.norm = nn.LayerNorm(config.dim)
+
+    def forward(self, x: Tensor, lens: Tensor, valid: Tensor) -> Tensor:
+        x = self.attend(self.first(x), valid)
+        return self.norm(self.feed(self.convolve(x, lens)))
+
+
+class TransformerEncoder(nn.Module):
+    """(feats f32[B, T, F], lens) -> (out f32[B, T', D], lens), T' = ceil(T / factor)."""
+
+    def __init__(self, config: TransformerConfig, input_dim: int) -> None:
+        super().__init__()
+        self.subsample = make_subsampling(
+            config.subsampling, input_dim, config.dim, config.factor, config.channels
+        )
+        self.absolute = config.positions == "sinusoidal"
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(self.block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.dim)
+        self.dim = config.dim
+
+    @staticmethod
+    def block(config: TransformerConfig) -> nn.Module:
+        return TransformerBlock(config)
+
+    def forward(self, feats: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
+        x, lens = self.subsample(feats, lens)
+        if self.absolute:
+            x = x + sinusoids(x.shape[1], self.dim).to(x)
+        x = self.dropout(x)
+        # An utterance without frames looks at its padding, since nothing cannot be looked at.
+        valid = valid_mask(lens.clamp(min=1), x.shape[1])
+        for block in self.blocks:
+            x = block(x, lens, valid)
+        return mask_padding(self.norm(x), lens), lens
+
+    def output_frames(self, frames: Tensor) -> Tensor:
+        """Encoder frames T' for `frames` feature frames; elementwise."""
+        return self.subsample.output_frames(frames)
+
+
+class ConformerEncoder(TransformerEncoder):
+    """A transformer encoder of Conformer blocks."""
+
+    @staticmethod
+    def block(config: TransformerConfig) -> nn.Module:
+        assert isinstance(config, ConformerConfig)
+        return ConformerBlock(config)
