@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,15 @@ class ModelConfig:
     label_smoothing: float = option(
         0.1, "share of the target spread over all tokens (attention)", low=0, high=1
     )
+    decoder_from_lm: bool = option(
+        False, "the attention head (transformer) starts with the language model's weights"
+    )
+    lm_share: float = option(
+        0.0,
+        "share of updates in which the attention head (transformer) sees no encoder, as a language model",
+        low=0,
+        high=0.9,
+    )
     mlp: MlpConfig = section(MlpConfig)
     pyramid: PyramidConfig = section(PyramidConfig)
     transformer: TransformerConfig = section(TransformerConfig)
@@ -244,6 +254,9 @@ class TrainConfig:
     save_steps: int = option(200, "updates between checkpoints, besides each epoch's end", low=1)
     log_steps: int = option(20, "updates between lines in metrics.jsonl", low=1)
     nan_patience: int = option(5, "batches with a non-finite loss skipped before training stops", low=0)
+    attention_maps: int = option(
+        2, "dev utterances whose attention is drawn after each epoch, into plots/attention", low=0
+    )
     tensorboard: bool = option(False, "write TensorBoard events too (needs the tensorboard extra)")
 
 
@@ -284,7 +297,10 @@ class DecodeConfig:
 class AlignConfig:
     """Where a frame head's labels come from."""
 
-    model: str = option("", "trained model whose alignments give the frame labels")
+    model: str = option(
+        "default",
+        "trained model whose alignments give the frame labels: a path, or the tag of another experiment",
+    )
     labels: str = option("", "file of frame labels, `id label label …`, in place of a model's alignments")
 
 
@@ -292,6 +308,9 @@ class AlignConfig:
 class ScoreConfig:
     units: list[str] = option(
         ["word", "char"], "units of error: word, char, phone; the first is the main one"
+    )
+    similarity: bool = option(
+        False, "report string similarities (Jaccard, cosine, Damerau-Levenshtein) beside the error rates"
     )
     bootstrap: int = option(1000, "bootstrap samples for the confidence interval", low=0)
 
@@ -335,6 +354,13 @@ def value(config: Any, key: str) -> Any:
     for part in key.split("."):
         config = getattr(config, part)
     return config
+
+
+def unused_shapes(model: ModelConfig) -> list[str]:
+    """Sections of ``model`` that describe encoders and decoders which this model does not have."""
+    used = {model.encoder, f"{model.decoder}_decoder" if "attention" in model.heads else ""}
+    sections = [f.name for f in dataclasses.fields(model) if dataclasses.is_dataclass(f.default_factory)]
+    return [name for name in sections if name not in used]
 
 
 def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path | None = None) -> Config:
@@ -493,9 +519,19 @@ def _validate_combinations(config: Config) -> None:
             "write model.heads=[frame]; it sees too little for the others",
         ),
         (
-            config.lm.kind == "lstm" and config.lm.model.look_back != "lstm",
-            "lm.kind=lstm, but lm.model.look_back is not lstm",
-            "add lm.model.look_back=lstm",
+            model.decoder_from_lm and not _decoder_fits_lm(config),
+            "model.decoder_from_lm, but the attention head and the language model differ",
+            "it needs lm.kind=transformer or lstm, and lm.model shaped as model.transformer_decoder",
+        ),
+        (
+            (model.lm_share > 0 or model.decoder_from_lm) and "attention" not in model.heads,
+            "model.lm_share or model.decoder_from_lm without an attention head",
+            "add attention to model.heads",
+        ),
+        (
+            model.lm_share > 0 and model.decoder != "transformer",
+            "model.lm_share with an LSTM speller, which cannot do without an encoder",
+            "use model.decoder=transformer",
         ),
         (
             decode.nbest > decode.beam_size,
@@ -517,6 +553,37 @@ def _validate_combinations(config: Config) -> None:
     for wrong, message, hint in problems:
         if wrong:
             raise ConfigError(message, hint)
+
+
+def with_weights(settings: DecodeConfig, weights: Mapping[str, float]) -> DecodeConfig:
+    """`settings` with other decoding weights.
+
+    Raises:
+        ConfigError: a name that is no number in ``decode``.
+    """
+    numbers = [f.name for f in dataclasses.fields(settings) if f.type in ("int", "float")]
+    for name in weights:
+        if name not in numbers:
+            raise ConfigError(f"decode.{name} is not a weight", nearest(name, numbers))
+    typed: dict[str, Any] = {name: type(getattr(settings, name))(x) for name, x in weights.items()}
+    return dataclasses.replace(settings, **typed)
+
+
+def _decoder_fits_lm(config: Config) -> bool:
+    lm, decoder = neural_lm_shape(config.lm), config.model.transformer_decoder
+    same = (lm.dim, lm.layers, lm.heads, lm.ff, lm.look_back) == (
+        decoder.dim,
+        decoder.layers,
+        decoder.heads,
+        decoder.ff,
+        decoder.look_back,
+    )
+    return same and config.model.decoder == "transformer" and config.lm.kind in ("lstm", "transformer")
+
+
+def neural_lm_shape(config: LmConfig) -> TransformerDecoderConfig:
+    """The shape of a neural language model: what looks back follows from its kind."""
+    return dataclasses.replace(config.model, look_back="lstm" if config.kind == "lstm" else "attention")
 
 
 def _sections() -> list[str]:

@@ -39,3 +39,8 @@ def transfer(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def tell(text: str) -> None:
+    """Say something to the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +13,20 @@ import numpy as np
 import torch
 
 from asrkit.bundle import Bundle, pack
-from asrkit.config import Config, DecodeConfig, parse_config
+from asrkit.config import Config, DecodeConfig, parse_config, with_weights
 from asrkit.data.audio import read_audio
 from asrkit.data.utterance import Utterance
 from asrkit.decoding import Resources, require_decoder
 from asrkit.decoding.hypothesis import Hypothesis
-from asrkit.errors import AsrkitError, ModelError
+from asrkit.errors import AsrkitError, ConfigError, DataError, ModelError
 from asrkit.features.cmvn import Cmvn, CmvnStats
 from asrkit.features.frontend import Frontend
-from asrkit.models.asr import AsrModel, build_model
+from asrkit.lm.model import LanguageModel, lm_files, load_lm
+from asrkit.models.asr import AsrModel, Batch, build_model
 from asrkit.models.encoded import Encoded
+from asrkit.models.weights import load_weights
+from asrkit.text.labels import LabelCounts, LabelSet
 from asrkit.text.tokenizer import Tokenizer, load_tokenizer
-from asrkit.training.checkpoint import load_weights
 from asrkit.training.hardware import choose_device
 from asrkit.transcript import Transcript, make_transcript
 
@@ -47,13 +51,20 @@ class Recognizer:
         cmvn: CmvnStats | None,
         device: torch.device,
         threads: int = 1,
+        *,
+        lm: LanguageModel | None = None,
+        labels: LabelSet | None = None,
+        counts: LabelCounts | None = None,
+        scratch: tempfile.TemporaryDirectory[str] | None = None,
     ) -> None:
         self.config, self.tokenizer, self.device, self.threads = config, tokenizer, device, threads
         self.settings: DecodeConfig = config.decode
         self.frontend = Frontend(config.features)
         self.cmvn = Cmvn(config.features.cmvn, cmvn)
         self.model = model.to(device).eval()
+        self.lm, self.labels, self.counts = lm, labels, counts
         self._made: tuple[DecodeConfig, Search] | None = None
+        self._scratch = scratch  # an unpacked bundle, whose language model is read when it is needed
 
     @classmethod
     def load(cls, path: Path | str, *, device: str = "auto", threads: int = 0) -> Recognizer:
@@ -69,14 +80,30 @@ class Recognizer:
         """
         if threads:
             torch.set_num_threads(threads)
-        with tempfile.TemporaryDirectory() as scratch:
-            parts = find_parts(Path(path), Path(scratch))
-            config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))
-            tokenizer = load_tokenizer(parts["tokenizer"])
-            cmvn = CmvnStats.load(parts["cmvn.json"])
-            model = build_model(config, len(tokenizer.tokens))
-            load_weights(parts["model.safetensors"], model)
-        return cls(config, model, tokenizer, cmvn, choose_device(device), threads or torch.get_num_threads())
+        scratch = tempfile.TemporaryDirectory(prefix="asrkit-")
+        parts, place = find_parts(Path(path), Path(scratch.name)), choose_device(device)
+        config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))
+        tokenizer = load_tokenizer(parts["tokenizer"])
+        labels = counts = None
+        if "frame" in config.model.heads:
+            labels = LabelSet.load(parts["labels"] / "labels.txt")
+            counts = LabelCounts.load(parts["labels"] / "counts.json")
+        model = build_model(config, len(tokenizer.tokens), len(labels.names) if labels else 0)
+        load_weights(parts["model.safetensors"], model)
+        if parts["tuned.json"].exists():
+            config.decode = tuned_settings(config.decode, parts["tuned.json"])
+        return cls(
+            config,
+            model,
+            tokenizer,
+            CmvnStats.load(parts["cmvn.json"]),
+            place,
+            threads or torch.get_num_threads(),
+            lm=load_lm(config.lm, parts["lm"], len(tokenizer.tokens), place),
+            labels=labels,
+            counts=counts,
+            scratch=scratch,
+        )
 
     def transcribe(self, audio: str | Path) -> Transcript:
         """The transcript of one audio file. Raises DataError when it cannot be read."""
@@ -104,11 +131,15 @@ class Recognizer:
             longest = max(longest, seconds)
         yield from self._batch(waiting)
 
-    def encode(self, waves: list[np.ndarray]) -> Encoded:
-        """Encoder output of waves f32[N] each."""
+    def features(self, waves: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normalised features f32[B, T, F] of waves f32[N] each, and their lengths int64[B]."""
         samples = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waves], batch_first=True)
         feats, lens = self.frontend(samples, torch.tensor([len(w) for w in waves]))
-        feats = self.cmvn(feats, lens)
+        return self.cmvn(feats, lens), lens
+
+    def encode(self, waves: list[np.ndarray]) -> Encoded:
+        """Encoder output of waves f32[N] each."""
+        feats, lens = self.features(waves)
         return self.model.encode(feats.to(self.device), lens.to(self.device))
 
     @property
@@ -120,9 +151,51 @@ class Recognizer:
         """The n-best list of each utterance, by the decoder that the settings name."""
         if self._made is None or self._made[0] != self.settings:
             decoder = require_decoder(self.settings.decoder, self.model.heads, self.config.lm.kind)
-            given = Resources(self.model, self.tokenizer, self.settings, self.frame_seconds, self.threads)
+            given = Resources(
+                self.model,
+                self.tokenizer,
+                self.settings,
+                self.frame_seconds,
+                self.threads,
+                self.lm,
+                self.labels,
+                self.counts,
+            )
             self._made = (self.settings, decoder.make(given))
         return self._made[1](encoded)
+
+    def waves(self, utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, np.ndarray]]:
+        """The samples f32[N] of each utterance that can be read."""
+        for utterance in utterances:
+            with suppress(DataError):
+                rate = self.config.features.sample_rate
+                yield (
+                    utterance,
+                    read_audio(utterance.audio, rate, utterance.start, utterance.duration or None),
+                )
+
+    def frame_log_probs(self, wave: np.ndarray) -> np.ndarray:
+        """Log posteriors of the frame labels f32[T', C] of one utterance's samples f32[N]."""
+        with torch.inference_mode():
+            encoded = self.encode([wave])
+            return self.model.frame_log_probs(encoded)[0, : int(encoded.lens[0])].cpu().numpy()
+
+    def ctc_log_probs(self, wave: np.ndarray) -> np.ndarray:
+        """CTC log posteriors f32[T'', V] of one utterance's samples f32[N]."""
+        with torch.inference_mode():
+            log_probs, lens = self.model.ctc_log_probs(self.encode([wave]))
+            return log_probs[0, : int(lens[0])].cpu().numpy()
+
+    def attention_map(self, transcript: Transcript) -> np.ndarray:
+        """Where the attention head looks for each token of a transcript and its end, f32[H, U + 1, T'].
+
+        H counts the heads of all layers.
+        """
+        wave = read_audio(transcript.audio, self.config.features.sample_rate)
+        tokens = torch.tensor([self.tokenizer.encode(transcript.text)], dtype=torch.int64)
+        feats, lens = self.features([wave])
+        batch = Batch([transcript.id], feats, lens, tokens, torch.tensor([tokens.shape[1]]))
+        return self.model.attention_maps(batch)[0].numpy()
 
     def _batch(
         self, waiting: list[tuple[Utterance, np.ndarray | AsrkitError]]
@@ -148,7 +221,9 @@ def whole_file(path: str | Path) -> Utterance:
 
 
 def find_parts(path: Path, scratch: Path) -> dict[str, Path]:
-    """Where ``config.yaml``, ``cmvn.json``, ``tokenizer`` and ``model.safetensors`` of a model are.
+    """Where the parts of a model are: ``config.yaml``, ``cmvn.json``, ``tokenizer``, ``model.safetensors``.
+
+    And where ``lm``, ``labels`` and ``tuned.json`` are, if it has them.
 
     Args:
         path: a bundle (file or folder), an experiment folder, or a checkpoint in one.
@@ -165,16 +240,23 @@ def find_parts(path: Path, scratch: Path) -> dict[str, Path]:
     else:
         weights = path if path.is_file() else path / "model.safetensors"
         folder = weights.parent.parent.parent
-    parts = {name: folder / name for name in ("config.yaml", "cmvn.json", "tokenizer")} | {
-        "model.safetensors": weights
-    }
-    for name, part in parts.items():
+    needed = {name: folder / name for name in ("config.yaml", "cmvn.json", "tokenizer")}
+    needed["model.safetensors"] = weights
+    for name, part in needed.items():
         if not part.exists():
             raise ModelError(
                 f"{path} is not a model: {name} is missing",
                 "give a .asrkit bundle, an experiment folder or a checkpoint in one",
             )
-    return parts
+    return needed | {name: folder / name for name in ("lm", "labels", "tuned.json")}
+
+
+def tuned_settings(settings: DecodeConfig, path: Path) -> DecodeConfig:
+    """`settings` with the weights that tuning chose. Raises ModelError for a file it did not write."""
+    try:
+        return with_weights(settings, json.loads(path.read_text(encoding="utf-8"))["chosen"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ConfigError) as error:
+        raise ModelError(f"cannot read {path}: {error}", "tune again: --stage tune") from error
 
 
 def newest_weights(folder: Path) -> Path:
@@ -196,6 +278,10 @@ def pack_experiment(folder: Path, out: Path, card: str) -> Path:
     """
     with tempfile.TemporaryDirectory() as scratch:
         parts = find_parts(folder, Path(scratch))
+        config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))
     content: dict[str, Path | bytes] = {name: part for name, part in parts.items() if part.is_file()}
     content |= {f"tokenizer/{p.name}": p for p in sorted(parts["tokenizer"].iterdir())}
+    content |= {f"lm/{name}": parts["lm"] / name for name in lm_files(config.lm)}
+    if "frame" in config.model.heads:
+        content |= {f"labels/{name}": parts["labels"] / name for name in ("labels.txt", "counts.json")}
     return pack({**content, "README.md": card.encode()}, out, {"experiment": folder.name})

@@ -51,6 +51,15 @@ class Transcript:
     nbest: list[Alternative]
 
 
+def hypothesis_words(hypothesis: Hypothesis, tokenizer: Tokenizer) -> Sequence[tuple[str, int, int]]:
+    """Its words, each with its tokens' places [begin, end): the decoder's, or else the tokenizer's."""
+    return tokenizer.word_spans(hypothesis.tokens) if hypothesis.words is None else hypothesis.words
+
+
+def hypothesis_text(hypothesis: Hypothesis, tokenizer: Tokenizer) -> str:
+    return " ".join(word for word, _, _ in hypothesis_words(hypothesis, tokenizer))
+
+
 def make_transcript(
     id: str, audio: str, seconds: float, offset: float, hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer
 ) -> Transcript:
@@ -63,14 +72,14 @@ def make_transcript(
             round(offset + float(best.times[end - 1, 1]), 3),
             round(float(best.token_confidence[begin:end].mean()), 4),
         )
-        for text, begin, end in tokenizer.word_spans(best.tokens)
+        for text, begin, end in hypothesis_words(best, tokenizer)
     ]
     return Transcript(
         id,
         audio,
         round(seconds, 3),
-        tokenizer.decode(best.tokens),
+        hypothesis_text(best, tokenizer),
         round(best.confidence, 4),
         words,
-        [Alternative(tokenizer.decode(h.tokens), h.score, h.parts) for h in hypotheses],
+        [Alternative(hypothesis_text(h, tokenizer), h.score, h.parts) for h in hypotheses],
     )

@@ -13,6 +13,7 @@ from asrkit.errors import AsrkitError
 VERBS = {
     "train": "run a recipe: from a corpus to a scored, packed recogniser",
     "decode": "print the transcript of audio files",
+    "align": "print when each word of a known text is said",
     "score": "count the errors of hypotheses against references",
     "config": "show a recipe's whole configuration, or explain a key",
     "recipes": "list the recipes that come with asrkit, or copy one",

@@ -6,12 +6,17 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from asrkit.cli import complain
 from asrkit.cli.options import recognizer_options
 from asrkit.errors import AsrkitError, UsageError
+
+if TYPE_CHECKING:
+    from asrkit.recognizer import Recognizer
+    from asrkit.transcript import Transcript
 
 
 @click.command("decode")
@@ -26,9 +31,20 @@ from asrkit.errors import AsrkitError, UsageError
     show_default=True,
     help="txt, json (words, times, confidences, n-best), trn or ctm.",
 )
-@click.option("--decoder", default="", help="ctc-greedy or ctc-beam.  [default: the model's]")
+@click.option("--decoder", default="", help="See `asrkit info`.  [default: the model's]")
 @click.option("--beam-size", type=click.IntRange(1), help="Hypotheses kept.  [default: the model's]")
 @click.option("--nbest", type=click.IntRange(1), help="Hypotheses returned (json).  [default: the model's]")
+@click.option("--ctc-weight", type=click.FloatRange(0, 1), help="CTC beside attention (joint).")
+@click.option("--lm-weight", type=click.FloatRange(0), help="Weight of the language model.")
+@click.option(
+    "--length-bonus", type=click.FloatRange(0), help="Added for each token (attention-beam, joint)."
+)
+@click.option("--word-bonus", type=float, help="Added for each word (ctc-lexicon).")
+@click.option(
+    "--attention",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Draw where an attention model looked, a picture a file, into this folder.",
+)
 def command(
     audio: tuple[str, ...],
     model: str,
@@ -37,6 +53,11 @@ def command(
     decoder: str,
     beam_size: int | None,
     nbest: int | None,
+    ctc_weight: float | None,
+    lm_weight: float | None,
+    length_bonus: float | None,
+    word_bonus: float | None,
+    attention: Path | None,
     device: str,
     threads: int,
 ) -> None:
@@ -45,7 +66,8 @@ def command(
     A file that cannot be read is named on stderr and does not stop the others; the exit code is then 1.
     With several files in txt form each line starts with the file's name and a tab.
     """
-    from asrkit.decoding import require_decoder
+    from asrkit.config import with_weights
+    from asrkit.decoding import DECODERS, decoders_for, require_decoder
     from asrkit.files import atomic_write
     from asrkit.progress import track
     from asrkit.recognizer import Recognizer, whole_file
@@ -60,14 +82,28 @@ def command(
         nbest=nbest or settings.nbest,
         beam_size=max(beam_size or settings.beam_size, nbest or 1),
     )
-    require_decoder(settings.decoder, recognizer.model.heads)
+    given = {
+        "ctc_weight": ctc_weight,
+        "lm_weight": lm_weight,
+        "length_bonus": length_bonus,
+        "word_bonus": word_bonus,
+    }
+    settings = with_weights(settings, {name: x for name, x in given.items() if x is not None})
+    search = require_decoder(settings.decoder, recognizer.model.heads, recognizer.config.lm.kind)
+    if attention and "attention" not in recognizer.model.heads:
+        raise UsageError("--attention needs a model with an attention head", "see asrkit info")
     if nbest and beam_size and nbest > beam_size:
         raise UsageError(
             f"--nbest {nbest} is more than --beam-size {beam_size}",
             "a beam cannot return more hypotheses than it keeps",
         )
-    if nbest and nbest > 1 and settings.decoder == "ctc-greedy":
-        raise UsageError("--nbest needs a beam", "add --decoder ctc-beam")
+    if nbest and nbest > 1 and not search.beam:
+        beams = [
+            name
+            for name in decoders_for(recognizer.model.heads, recognizer.config.lm.kind)
+            if DECODERS[name].beam
+        ]
+        raise UsageError("--nbest needs a beam", "add --decoder " + " or ".join(beams) if beams else "")
     recognizer.settings = settings
     failed = 0
     with atomic_write(output) if output else nullcontext(sys.stdout) as file:
@@ -79,6 +115,23 @@ def command(
                 continue
             file.write((f"{path}\t" if form == "txt" and len(audio) > 1 else "") + write(result))
             file.flush()
+            if attention:
+                draw_map(recognizer, result, attention)
     if failed:
         click.echo(f"{failed} of {len(audio)} files could not be decoded", err=True)
         sys.exit(1)
+
+
+def draw_map(recognizer: Recognizer, transcript: Transcript, folder: Path) -> None:
+    """Draw where the attention head looks when it is told the transcript, into ``<folder>/<id>.png``."""
+    from asrkit.report.attention import draw_attention
+    from asrkit.text.tokenizer import SOS_EOS
+
+    pieces = recognizer.tokenizer.pieces(transcript.text)
+    draw_attention(
+        recognizer.attention_map(transcript),
+        [*pieces, SOS_EOS],
+        recognizer.frame_seconds,
+        folder / f"{transcript.id}.png",
+        transcript.id,
+    )

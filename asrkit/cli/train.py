@@ -59,9 +59,10 @@ def command(
     What is up to date is not done again; an interrupted stage goes on where it stopped.
     """
     from asrkit.config import load_config
+    from asrkit.progress import tell
     from asrkit.recipe.library import find_recipe, fragments
     from asrkit.recipe.plan import fingerprints, make_plan, run_plan
-    from asrkit.recipe.stages import STAGES, start, tell
+    from asrkit.recipe.stages import STAGES, start
     from asrkit.recipe.workspace import Workspace
 
     if ngpu:

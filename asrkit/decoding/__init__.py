@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from asrkit.lm.model import LanguageModel
     from asrkit.models.asr import AsrModel
     from asrkit.models.encoded import Encoded
+    from asrkit.text.labels import LabelCounts, LabelSet
     from asrkit.text.tokenizer import Tokenizer
 
     Search = Callable[[Encoded], list[list[Hypothesis]]]
@@ -32,6 +33,7 @@ class Resources:
         frame_seconds: seconds between two encoder frames.
         threads: for decoders that can use several.
         lm: its language model, if it has one.
+        labels, counts: a frame head's labels, and how often each came in training.
     """
 
     model: AsrModel
@@ -40,6 +42,8 @@ class Resources:
     frame_seconds: float
     threads: int = 1
     lm: LanguageModel | None = None
+    labels: LabelSet | None = None
+    counts: LabelCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,7 @@ def _label_beam(given: Resources, ctc_weight: float) -> Search:
     from asrkit.decoding.attention import DecoderScorer, longest, with_times
     from asrkit.decoding.ctc_prefix_score import CtcPrefixScorer
     from asrkit.decoding.label_beam import label_beam_search
+    from asrkit.decoding.ngram_scorer import TokenNgramScorer
     from asrkit.decoding.scorers import LengthBonus, LoopGuard
 
     model, settings = given.model, given.settings
@@ -123,8 +128,10 @@ def _label_beam(given: Resources, ctc_weight: float) -> Search:
         "length": LengthBonus(model.vocab, model.eos),
         "loops": LoopGuard(model.vocab),
     }
-    if given.lm is not None and (lm := given.lm.token_scorer(model.eos)) is not None:
-        guards["lm"] = lm
+    if given.lm is not None and given.lm.network is not None:
+        guards["lm"] = DecoderScorer(given.lm.network.decoder, model.eos)
+    elif given.lm is not None and given.lm.kind == "token-ngram":
+        guards["lm"] = TokenNgramScorer(given.lm.arpa, given.tokenizer.tokens)
 
     def decode(encoded: Encoded) -> list[Hypothesis]:
         scorers: dict[str, Scorer] = {}
@@ -156,6 +163,71 @@ def _joint(given: Resources) -> Search:
     return _label_beam(given, given.settings.ctc_weight)
 
 
+def _ctc_lexicon(given: Resources) -> Search:
+    """CTC with a trie of the language model's words, and the n-gram."""
+    from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, lexicon_spellings
+    from asrkit.lm.ngram import arpa_words
+
+    assert given.lm is not None and given.lm.arpa is not None
+    settings = given.settings
+    search = CtcLexiconSearch(
+        given.tokenizer.tokens,
+        lexicon_spellings(arpa_words(given.lm.arpa), given.tokenizer),
+        given.lm.arpa,
+        beam_size=settings.beam_size,
+        lm_weight=settings.lm_weight,
+        word_bonus=settings.word_bonus,
+        nbest=settings.nbest,
+        threads=given.threads,
+    )
+
+    def decode(encoded: Encoded) -> list[list[Hypothesis]]:
+        log_probs, lens = given.model.ctc_log_probs(encoded)
+        return search(log_probs.cpu().numpy(), lens.cpu().numpy(), _ctc_frame_seconds(given))
+
+    return decode
+
+
+def _frame_greedy(given: Resources) -> Search:
+    from asrkit.decoding.frame_viterbi import frame_greedy_search
+
+    assert given.labels is not None
+    ids = given.labels.token_ids(given.tokenizer)
+
+    def search(encoded: Encoded) -> list[list[Hypothesis]]:
+        return frame_greedy_search(
+            given.model.frame_log_probs(encoded).cpu().numpy(),
+            encoded.lens.cpu().numpy(),
+            token_ids=ids,
+            frame_seconds=given.frame_seconds,
+        )
+
+    return search
+
+
+def _frame_viterbi(given: Resources) -> Search:
+    """A bigram of labels, each of some frames."""
+    from asrkit.decoding.frame_viterbi import frame_viterbi_search
+
+    assert given.labels is not None and given.counts is not None
+    settings, counts, ids = given.settings, given.counts, given.labels.token_ids(given.tokenizer)
+
+    def search(encoded: Encoded) -> list[list[Hypothesis]]:
+        return frame_viterbi_search(
+            given.model.frame_log_probs(encoded).cpu().numpy(),
+            encoded.lens.cpu().numpy(),
+            log_priors=counts.log_priors,
+            bigram=counts.log_bigram,
+            token_ids=ids,
+            frame_seconds=given.frame_seconds,
+            min_frames=settings.min_frames,
+            prior_weight=settings.prior_weight,
+            bigram_weight=settings.lm_weight,
+        )
+
+    return search
+
+
 def _ctc_frame_seconds(given: Resources) -> float:
     return given.frame_seconds / given.model.config.ctc_frames
 
@@ -168,6 +240,9 @@ DECODERS = {
         Decoder("attention-greedy", frozenset({"attention"}), _attention_greedy, beam=False),
         Decoder("attention-beam", frozenset({"attention"}), _attention_beam),
         Decoder("joint", frozenset({"ctc", "attention"}), _joint),
+        Decoder("ctc-lexicon", frozenset({"ctc"}), _ctc_lexicon, lm=frozenset({"word-ngram"}), words=True),
+        Decoder("frame-greedy", frozenset({"frame"}), _frame_greedy, beam=False),
+        Decoder("frame-viterbi", frozenset({"frame"}), _frame_viterbi, beam=False),
     )
 }
 

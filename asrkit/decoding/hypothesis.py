@@ -18,6 +18,8 @@ class Hypothesis:
         times: float32[U, 2], start and end of each token in seconds from the utterance's start.
         token_confidence: float32[U], posterior of each token in 0..1.
         confidence: one number in 0..1 for the whole utterance.
+        words: each word and where its tokens are, ``tokens[begin:end]``, from decoders that know words; None:
+            the tokenizer finds them.
     """
 
     tokens: tuple[int, ...]
@@ -26,3 +28,4 @@ class Hypothesis:
     times: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     token_confidence: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     confidence: float = 1.0
+    words: tuple[tuple[str, int, int], ...] | None = None

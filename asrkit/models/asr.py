@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrkit.config import Config, ModelConfig
+from asrkit.models.decoders import decoder_inputs, decoder_loss, decoder_targets
 from asrkit.models.decoders.lstm import LstmDecoder
 from asrkit.models.decoders.transformer import TransformerDecoder
 from asrkit.models.encoded import Encoded
@@ -134,26 +135,30 @@ class AsrModel(nn.Module):
             log_probs.transpose(0, 1), batch.tokens, lens, batch.token_lens, blank=0, reduction="none"
         )
 
-    def attention_logits(self, encoded: Encoded, batch: Batch) -> Tensor:
-        """What the attention head expects after ``<sos/eos>`` and each token, f32[B, U + 1, V]."""
-        return self.decoder(F.pad(batch.tokens, (1, 0), value=self.eos), encoded)
-
-    def attention_targets(self, batch: Batch) -> Tensor:
-        """What should come there, int64[B, U + 1]: the tokens, then ``<sos/eos>``; -100 in padding."""
-        position = torch.arange(batch.tokens.shape[1] + 1, device=batch.tokens.device)
-        ends = batch.token_lens[:, None]
-        targets = F.pad(batch.tokens, (0, 1)).masked_fill(position == ends, self.eos)
-        return targets.masked_fill(position > ends, -100)
-
     def attention_loss(self, encoded: Encoded, batch: Batch) -> Tensor:
-        """Cross-entropy f32[B] of the tokens and the end, given those before, summed over each utterance."""
-        losses = F.cross_entropy(
-            self.attention_logits(encoded, batch).transpose(1, 2),
-            self.attention_targets(batch),
-            reduction="none",
-            label_smoothing=self.config.label_smoothing,
-        )
-        return losses.sum(dim=1)
+        """Cross-entropy f32[B] of the tokens and the end, given those before, summed over each utterance.
+
+        In the share ``lm_share`` of updates the encoder is hidden from the decoder, so that it stays a
+        language model too.
+        """
+        hidden = self.training and self.config.lm_share > 0 and torch.rand(()) < self.config.lm_share
+        logits = self.decoder(decoder_inputs(batch.tokens, self.eos), None if hidden else encoded)
+        targets = decoder_targets(batch.tokens, batch.token_lens, self.eos)
+        return decoder_loss(logits, targets, self.config.label_smoothing)
+
+    @torch.no_grad()
+    def attention_maps(self, batch: Batch) -> Tensor:
+        """Where the attention head looks for each token and the end, f32[B, H, U + 1, T'], on the CPU.
+
+        Without dropout, whether or not the model is in training. H counts the heads of all layers.
+        """
+        training, device = self.training, next(self.parameters()).device
+        self.eval()
+        batch = batch.to(device)
+        encoded = self.encode(batch.feats, batch.feat_lens)
+        maps: Tensor = self.decoder.maps(decoder_inputs(batch.tokens, self.eos), encoded)
+        self.train(training)
+        return maps.float().cpu()
 
     def frame_log_probs(self, encoded: Encoded) -> Tensor:
         """Log posteriors of the frame labels f32[B, T', C], always in single precision."""
@@ -188,6 +193,17 @@ class AsrModel(nn.Module):
         total = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum(dim=0)
         parts = {name: loss.detach().sum() for name, loss in losses.items()}
         return Loss(total.sum(), len(batch.ids), parts, total.detach())
+
+    def expected(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scores [B, S, …] of what the attention or frame head expects, and what is true, int64[B, S].
+
+        True labels of -100 do not count. The attention head is told the true tokens before.
+        """
+        encoded = self.encode(batch.feats, batch.feat_lens)
+        if "frame" in self.heads:
+            return self.frame_log_probs(encoded), self.frame_targets(encoded, batch)
+        logits = self.decoder(decoder_inputs(batch.tokens, self.eos), encoded)
+        return logits, decoder_targets(batch.tokens, batch.token_lens, self.eos)
 
     forward = loss
 

@@ -11,12 +11,18 @@ from pathlib import Path
 from safetensors import safe_open
 
 from asrkit.data.utterance import Utterance
+from asrkit.decoding import DECODERS
+from asrkit.recipe.places import decode_folder, labels_folder, labels_path, reported_sets
 from asrkit.recipe.workspace import Workspace
 from asrkit.recognizer import newest_weights
-from asrkit.report.results import DataSet, Experiment, ResultRow, environment, write_results
-from asrkit.scoring.rates import RATES
+from asrkit.report.results import DataSet, Experiment, ResultRow, SimilarityRow, environment, write_results
+from asrkit.scoring.bootstrap import confidence_interval
+from asrkit.scoring.rates import RATES, ErrorCounts
 from asrkit.scoring.report import write_score
 from asrkit.scoring.score import score_texts
+from asrkit.scoring.similarity import similarity
+from asrkit.text.labels import LabelSet, read_labels
+from asrkit.text.tokenizer import Tokenizer, load_tokenizer
 from asrkit.training.checkpoint import checkpoints, read_state
 
 
@@ -34,18 +40,55 @@ def score_recipe(
         lines for people.
     """
     config = workspace.config
-    rows, lines = [], []
+    rows: list[ResultRow] = []
+    similar: list[SimilarityRow] = []
+    lines: list[str] = []
+    tokenizer = load_tokenizer(workspace.folder / "tokenizer")
     for (decoder, name), folder in decoded.items():
         hypotheses = read_hypotheses(folder / "nbest.jsonl")
-        references = {u.id: u.text for u in sets[name]}
         speakers = {u.id: u.speaker for u in sets[name]}
-        for unit in config.score.units:
+        for unit in units_of(tokenizer, decoder, config.score.units):
+            references = {u.id: tokenizer.reference(u.text, unit) for u in sets[name]}
             score = score_texts(references, hypotheses, unit, speakers, config.score.bootstrap)
             write_score(folder / f"score_{RATES[unit].lower()}", score, f"{decoder} on {name}")
             rows.append(ResultRow(name, decoder, unit, score.total, score.interval))
             lines.append(f"{name} {decoder}: {score.total.kaldi_line(RATES[unit])}")
-    write_results(workspace.folder / "RESULTS.md", rows, describe(workspace, sets), environment())
+        if config.score.similarity:
+            texts = {u.id: u.text for u in sets[name]}
+            alike = SimilarityRow(name, decoder, similarity(texts, hypotheses))
+            similar.append(alike)
+            lines.append(f"{name} {decoder}: " + ", ".join(f"{k} {v:.4f}" for k, v in alike.scores.items()))
+    for name in reported_sets(workspace) if "frame" in config.model.heads else []:
+        row = score_frames(workspace, name)
+        rows.append(row)
+        lines.append(f"{name} frames: {100 * row.counts.rate:.2f} % wrong of {row.counts.reference}")
+    write_results(
+        workspace.folder / "RESULTS.md", rows, describe(workspace, sets), environment(), similar=similar
+    )
     return lines
+
+
+def units_of(tokenizer: Tokenizer, decoder: str, units: Sequence[str]) -> list[str]:
+    """The units to score in: a phone recogniser without a lexicon decoder gives phones and nothing else."""
+    if tokenizer.kind == "phone" and not DECODERS[decoder].words:
+        return ["phone"]
+    return [unit for unit in units if unit != "phone"] or ["word"]
+
+
+def score_frames(workspace: Workspace, name: str) -> ResultRow:
+    """The frames of a set whose likeliest label is not the one they were aligned with."""
+    names = LabelSet.load(labels_folder(workspace) / "labels.txt")
+    expected = dict(read_labels(labels_path(workspace, name), names))
+    found = dict(read_labels(decode_folder(workspace, "frames", name) / "hyp.txt.gz", names))
+    wrong = {id: int((found[id] != labels).sum()) for id, labels in expected.items()}
+    counts = [
+        ErrorCounts(len(x) - wrong[id], wrong[id], sentences=1, sentences_wrong=int(wrong[id] > 0))
+        for id, x in expected.items()
+    ]
+    samples = workspace.config.score.bootstrap
+    errors, lengths = [c.errors for c in counts], [c.reference for c in counts]
+    interval = confidence_interval(errors, lengths, samples) if samples else None
+    return ResultRow(name, "argmax", "frame", sum(counts, ErrorCounts()), interval)
 
 
 def read_hypotheses(path: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asrkit.config import Config, keys, value
+from asrkit.config import Config, keys, unused_shapes, value
 from asrkit.errors import UsageError, nearest
 from asrkit.files import write_json
 from asrkit.recipe.workspace import Workspace
@@ -28,22 +28,24 @@ class Stage:
         number, name: either selects it on the command line.
         help: one line for people.
         uses: configuration keys or sections that its result depends on; ``-key`` takes one out.
-        after: names of the stages it builds on.
+        after: names of the stages it builds on, for this configuration.
         run: does the work; called as ``run(workspace, prints)`` with the fingerprints of all stages.
         outputs: paths that must exist for the stage to count as done.
         source: what else its result depends on (the state of files outside), as plain data.
         addressed: its outputs' paths carry the fingerprint, so that their presence is proof enough.
+        idle: why this configuration has nothing for it to do; empty: it has.
     """
 
     number: int
     name: str
     help: str
     uses: tuple[str, ...]
-    after: tuple[str, ...]
+    after: Callable[[Config], tuple[str, ...]]
     run: Callable[[Workspace, dict[str, str]], None]
     outputs: Callable[[Workspace, dict[str, str]], list[Path]]
     source: Callable[[Workspace], Any] = lambda _: None
     addressed: bool = False
+    idle: Callable[[Config], str] = lambda _: ""
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,26 @@ class Step:
     """What will happen to one stage, and why."""
 
     stage: Stage
-    action: str  # "run", "done" or "skip"
+    action: str  # "run", "done", "skip" or "idle"
     why: str
 
 
 def config_slice(config: Config, uses: Sequence[str]) -> dict[str, Any]:
-    """The configuration values under the given keys and sections, less those marked with a minus."""
+    """The configuration values under the given keys and sections, less those marked with a minus.
+
+    The shapes of encoders and decoders that the model does not have are left out.
+    """
     return {
         key: value(config, key)
         for key in keys(Config)
-        if f"-{key}" not in uses and any(key == use or key.startswith(use + ".") for use in uses)
+        if not any(_within(key, use[1:]) for use in uses if use.startswith("-"))
+        and any(_within(key, use) for use in uses)
+        and not any(_within(key, f"model.{shape}") for shape in unused_shapes(config.model))
     }
+
+
+def _within(key: str, use: str) -> bool:
+    return key == use or key.startswith(use + ".")
 
 
 def fingerprints(stages: Sequence[Stage], workspace: Workspace) -> dict[str, str]:
@@ -71,8 +82,8 @@ def fingerprints(stages: Sequence[Stage], workspace: Workspace) -> dict[str, str
         content = [
             stage.name,
             config_slice(workspace.config, stage.uses),
-            stage.source(workspace),
-            [prints[name] for name in stage.after],
+            None if stage.idle(workspace.config) else stage.source(workspace),
+            [prints[name] for name in stage.after(workspace.config)],
         ]
         prints[stage.name] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return prints
@@ -105,10 +116,13 @@ def make_plan(
     running: set[str] = set()
     for stage in stages:
         stale = staleness(stage, workspace, prints)
-        if not begin <= stage.number <= end or stage.name in skipped:
+        after = stage.after(workspace.config)
+        if idle := stage.idle(workspace.config):
+            steps.append(Step(stage, "idle", idle))
+        elif not begin <= stage.number <= end or stage.name in skipped:
             steps.append(Step(stage, "skip", "not asked for" + (f", though {stale}" if stale else "")))
-        elif force or stale or running & set(stage.after):
-            because = [name for name in stage.after if name in running]
+        elif force or stale or running & set(after):
+            because = [name for name in after if name in running]
             why = stale or ("forced" if force else f"{because[0]} runs again")
             steps.append(Step(stage, "run", why))
             running.add(stage.name)
@@ -125,7 +139,7 @@ def _refuse_gaps(steps: list[Step], workspace: Workspace, prints: dict[str, str]
         if s.action == "skip" and not all(p.exists() for p in s.stage.outputs(workspace, prints))
     }
     for step in steps:
-        needed = missing & set(step.stage.after)
+        needed = missing & set(step.stage.after(workspace.config))
         if step.action == "run" and needed:
             name = sorted(needed)[0]
             raise UsageError(

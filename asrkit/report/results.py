@@ -28,6 +28,15 @@ class ResultRow:
 
 
 @dataclass(frozen=True)
+class SimilarityRow:
+    """How alike the texts of one decoder on one set are to the references: measure -> 0..1."""
+
+    set: str
+    decoder: str
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
 class DataSet:
     """What a set held: utterances, hours of audio, and the SHA-256 of its list of references."""
 
@@ -79,7 +88,12 @@ def environment() -> dict[str, str]:
 
 
 def write_results(
-    path: Path | str, rows: Sequence[ResultRow], experiment: Experiment, environment: Mapping[str, str]
+    path: Path | str,
+    rows: Sequence[ResultRow],
+    experiment: Experiment,
+    environment: Mapping[str, str],
+    *,
+    similar: Sequence[SimilarityRow] = (),
 ) -> None:
     """Write RESULTS.md, atomically; the same arguments give the same bytes.
 
@@ -88,6 +102,7 @@ def write_results(
         rows: the table, in this order.
         experiment: what was run.
         environment: where, as :func:`environment` gives it.
+        similar: string similarities, if they were asked for.
     """
     facts = {
         "date": experiment.date,
@@ -124,6 +139,7 @@ def write_results(
         "Percentages of the reference's tokens (S.Err: of its sentences); the interval is that of Err, "
         "by bootstrap over utterances.\n",
         _markdown(table, left=3),
+        *_similarities(similar),
         "## Environment\n",
         "".join(f"- {name}: {value}\n" for name, value in facts.items()),
         "## Data\n",
@@ -131,6 +147,17 @@ def write_results(
     )
     with atomic_write(path) as file:
         file.write("\n".join(parts))
+
+
+def _similarities(rows: Sequence[SimilarityRow]) -> list[str]:
+    if not rows:
+        return []
+    head = ("set", "decoder", *(name.replace("_", "-") for name in rows[0].scores))
+    cells = [(row.set, row.decoder, *(f"{score:.4f}" for score in row.scores.values())) for row in rows]
+    return [
+        "String similarity of hypothesis and reference, mean over utterances.\n",
+        _markdown([head, *cells], left=2),
+    ]
 
 
 def _cells(row: ResultRow) -> tuple[str, ...]:

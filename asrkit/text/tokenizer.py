@@ -62,6 +62,14 @@ class Tokenizer(ABC):
         """The text of token ids. Blanks and ``<sos/eos>`` are dropped, ``<unk>`` is shown as such."""
         return " ".join(word for word, _, _ in self.word_spans(ids))
 
+    def reference(self, text: str, unit: str) -> str:
+        """A normalised text as hypotheses are compared with it: for the unit ``phone``, its phones."""
+        return self.decode(self.encode(text)) if unit == "phone" else text
+
+    def pieces(self, text: str) -> list[str]:
+        """The tokens of a text by name."""
+        return [self.tokens[index] for index in self.encode(text)]
+
     def word_spans(self, ids: Sequence[int]) -> list[tuple[str, int, int]]:
         """Each word of the decoded text, and where its tokens are: ``ids[begin:end]``."""
         spans: list[tuple[str, int, int]] = []

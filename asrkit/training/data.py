@@ -6,12 +6,15 @@ stopped and resumed, or split over several processes, sees the very same batches
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from asrkit.align.frames import perturbed
 from asrkit.config import AugmentConfig
 from asrkit.data.utterance import Utterance
 from asrkit.features.augment import spec_augment
@@ -27,21 +30,20 @@ class Item(NamedTuple):
     speed: float
 
 
-class BatchSource:
-    """Utterances of a set, with their tokens and stored features, made into batches.
+class Source(ABC):
+    """Utterances of a set, made into batches.
 
     Args:
         utterances: the set, in a fixed order.
         tokens: token ids of each.
-        store: features of every utterance at speed 1 (and at other speeds, if they are asked for).
-        cmvn: normalisation.
+        seconds: length of each.
     """
 
     def __init__(
-        self, utterances: Sequence[Utterance], tokens: Sequence[list[int]], store: FeatureStore, cmvn: Cmvn
+        self, utterances: Sequence[Utterance], tokens: Sequence[list[int]], seconds: Sequence[float]
     ) -> None:
-        self.utterances, self.tokens, self.store, self.cmvn = utterances, tokens, store, cmvn
-        self.seconds = np.array([u.duration for u in utterances])
+        self.utterances, self.tokens = utterances, tokens
+        self.seconds = np.array(seconds)
 
     def plan(
         self,
@@ -75,9 +77,43 @@ class BatchSource:
             rng.shuffle(batches)
         return batches
 
+    def typical(self, count: int) -> list[Item]:
+        """The `count` utterances whose length is nearest to the median."""
+        order = np.argsort(abs(self.seconds - np.median(self.seconds)), kind="stable")
+        return [Item(int(i), 1.0) for i in order[:count]]
+
     def cost(self, items: Sequence[Item]) -> float:
         """Seconds of audio that a batch holds, its padding counted."""
         return len(items) * max(self.seconds[i] / speed for i, speed in items)
+
+    @abstractmethod
+    def batch(
+        self, items: Sequence[Item], *, augment: AugmentConfig | None = None, seed: int = 0, epoch: int = 0
+    ) -> Batch:
+        """The batch of `items`, padded; with `augment`, randomly changed."""
+
+
+class SpeechSource(Source):
+    """Utterances with their tokens and stored features.
+
+    Args:
+        utterances: the set, in a fixed order.
+        tokens: token ids of each.
+        store: features of every utterance at speed 1 (and at other speeds, if they are asked for).
+        cmvn: normalisation.
+        labels: for a frame head, the label of each feature frame of each utterance.
+    """
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        tokens: Sequence[list[int]],
+        store: FeatureStore,
+        cmvn: Cmvn,
+        labels: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        super().__init__(utterances, tokens, [u.duration for u in utterances])
+        self.store, self.cmvn, self.labels = store, cmvn, labels
 
     def batch(
         self, items: Sequence[Item], *, augment: AugmentConfig | None = None, seed: int = 0, epoch: int = 0
@@ -91,15 +127,49 @@ class BatchSource:
                 generator = torch.Generator().manual_seed(step_seed(seed, epoch, index))
                 valid = feats[row, : feat_lens[row]]
                 valid.copy_(spec_augment(valid, generator, augment))
-        tokens = [torch.tensor(self.tokens[i], dtype=torch.int64) for i, _ in items]
+        tokens, token_lens = pad_tokens([self.tokens[i] for i, _ in items])
         return Batch(
             ids=[self.utterances[i].id for i, _ in items],
             feats=feats,
             feat_lens=feat_lens,
-            tokens=torch.nn.utils.rnn.pad_sequence(tokens, batch_first=True),
-            token_lens=torch.tensor([len(t) for t in tokens]),
+            tokens=tokens,
+            token_lens=token_lens,
+            labels=self._labels(items, feat_lens),
             seconds=sum(self.seconds[i] / speed for i, speed in items),
         )
+
+    def _labels(self, items: Sequence[Item], lens: Tensor) -> Tensor | None:
+        if self.labels is None:
+            return None
+        rows = [
+            torch.from_numpy(perturbed(self.labels[self.utterances[i].id], frames).astype(np.int64))
+            for (i, _), frames in zip(items, lens.tolist(), strict=True)
+        ]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+class TextSource(Source):
+    """Texts for a language model; a token counts as a tenth of a second."""
+
+    def __init__(self, texts: Sequence[str], tokens: Sequence[list[int]]) -> None:
+        lines = [Utterance(f"line {n}", "", 0.0, 0.0, text, "") for n, text in enumerate(texts, start=1)]
+        super().__init__(lines, tokens, [(len(t) + 1) / 10 for t in tokens])
+
+    def batch(
+        self, items: Sequence[Item], *, augment: AugmentConfig | None = None, seed: int = 0, epoch: int = 0
+    ) -> Batch:
+        tokens, lens = pad_tokens([self.tokens[i] for i, _ in items])
+        nothing = torch.zeros(len(items), 0, 0)
+        seconds = sum(self.seconds[i] for i, _ in items)
+        return Batch(
+            [self.utterances[i].id for i, _ in items], nothing, lens * 0, tokens, lens, None, seconds
+        )
+
+
+def pad_tokens(tokens: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+    """Token ids as int64[B, U], zero beyond their lengths, and the lengths int64[B]."""
+    rows = [torch.tensor(ids, dtype=torch.int64) for ids in tokens]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.tensor([len(r) for r in rows])
 
 
 def step_seed(*numbers: int) -> int:

@@ -20,35 +20,40 @@ from torch.nn.parallel import DistributedDataParallel
 from asrkit.config import AugmentConfig, TrainConfig
 from asrkit.decoding.ctc_greedy import ctc_greedy_search
 from asrkit.errors import DataError, ModelError
+from asrkit.lm.model import NeuralLm
 from asrkit.models.asr import AsrModel, Batch, Loss
 from asrkit.training import processes
 from asrkit.training.checkpoint import TrainState, checkpoints, load_checkpoint, prune, save_checkpoint
-from asrkit.training.data import BatchSource, Item, step_seed
+from asrkit.training.data import Item, Source, step_seed
 from asrkit.training.hardware import autocast, choose_device, choose_precision
 from asrkit.training.monitor import Monitor
 from asrkit.training.schedule import learning_rate
 
+Trainable = AsrModel | NeuralLm
+
 
 def train(
-    model: AsrModel,
-    train_set: BatchSource,
-    dev_set: BatchSource,
+    model: Trainable,
+    train_set: Source,
+    dev_set: Source,
     config: TrainConfig,
     augment: AugmentConfig,
     folder: Path,
     *,
     seed: int = 1,
     device: str = "auto",
+    after_epoch: Callable[[int], None] = lambda _: None,
 ) -> TrainState:
     """Train `model` until the configured end, from the last checkpoint in `folder` if there is one.
 
     Args:
-        model: the recogniser; left with the last update's weights.
-        train_set, dev_set: utterances with features.
+        model: recogniser or language model; left with the last update's weights.
+        train_set, dev_set: utterances with features, or texts.
         config, augment: how to train.
         folder: receives ``checkpoints/``, ``metrics.jsonl``, ``train.log`` and ``plots/``.
         seed: the one source of randomness.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        after_epoch: called in the first process with the number of each epoch that ended, from 1.
 
     Raises:
         DataError: the loss stayed non-finite; the utterances are named.
@@ -153,6 +158,8 @@ def train(
             state.seconds = time.monotonic() - since
             end_epoch(state, config, dev_error, over())
             monitor.epoch(state, dev_loss=dev_loss, dev_error=dev_error)
+            if rank == 0:
+                after_epoch(state.epoch)
             save()
             updates = plan(state.epoch)
     processes.end_processes()
@@ -174,12 +181,12 @@ def end_epoch(state: TrainState, config: TrainConfig, dev_error: float, over: bo
 
 @torch.no_grad()
 def evaluate(
-    model: AsrModel, dev_set: BatchSource, config: TrainConfig, device: torch.device, precision: torch.dtype
+    model: Trainable, dev_set: Source, config: TrainConfig, device: torch.device, precision: torch.dtype
 ) -> tuple[float, float]:
     """Mean loss per utterance and error rate on `dev_set`.
 
-    With an attention head, the error rate is the share of tokens that it does not expect, given those before
-    (and of frames for a frame head). A model with CTC alone is measured by greedy decoding.
+    With CTC alone, the error rate is that of greedy decoding. Other heads, and language models, are measured
+    by the share of labels that they do not expect: of tokens, given those before, or of frames.
     """
     model.eval()
     loss, errors, counted = 0.0, 0, 0
@@ -187,25 +194,21 @@ def evaluate(
         batch = dev_set.batch(items).to(device)
         with autocast(device, precision):
             loss += model.loss(batch).total.item()
-            encoded = model.encode(batch.feats, batch.feat_lens)
-            if model.heads == {"ctc"}:
-                log_probs, lens = model.ctc_log_probs(encoded)
+            if isinstance(model, AsrModel) and model.heads == {"ctc"}:
+                log_probs, lens = model.ctc_log_probs(model.encode(batch.feats, batch.feat_lens))
                 nbests = ctc_greedy_search(log_probs.cpu().numpy(), lens.cpu().numpy(), frame_seconds=1.0)
                 for (index, _), nbest in zip(items, nbests, strict=True):
                     errors += Levenshtein.distance(dev_set.tokens[index], nbest[0].tokens)
                     counted += len(dev_set.tokens[index])
-                continue
-            if "attention" in model.heads:
-                scores, targets = model.attention_logits(encoded, batch), model.attention_targets(batch)
             else:
-                scores, targets = model.frame_log_probs(encoded), model.frame_targets(encoded, batch)
-        errors += int(((scores.argmax(dim=-1) != targets) & (targets >= 0)).sum())
-        counted += int((targets >= 0).sum())
+                scores, targets = model.expected(batch)
+                errors += int(((scores.argmax(dim=-1) != targets) & (targets >= 0)).sum())
+                counted += int((targets >= 0).sum())
     model.train()
     return loss / max(1, len(dev_set.utterances)), errors / max(1, counted)
 
 
-def make_optimizer(model: AsrModel, config: TrainConfig) -> torch.optim.Optimizer:
+def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov and Hutter 2019) or SGD with momentum; biases and norms are not decayed."""
     groups = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": config.weight_decay},

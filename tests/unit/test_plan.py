@@ -20,7 +20,7 @@ def stage(number: int, name: str, uses: tuple[str, ...], after: tuple[str, ...] 
         done.append(name)
         (workspace.folder / f"{name}.out").write_text(prints[name])
 
-    return Stage(number, name, name, uses, after, run, lambda w, p: [w.folder / f"{name}.out"])
+    return Stage(number, name, name, uses, lambda _: after, run, lambda w, p: [w.folder / f"{name}.out"])
 
 
 STAGES = (
@@ -104,8 +104,16 @@ def test_unknown_stages_are_refused(workspace: Workspace, word: str, hint: str) 
 def test_stages_of_recipes_are_in_order_and_build_on_earlier_ones() -> None:
     from asrkit.recipe.stages import STAGES as REAL
 
-    names: list[str] = []
-    for item in REAL:
-        assert set(item.after) <= set(names)
-        names.append(item.name)
+    everything = Config()
+    everything.model.heads = ["frame", "attention"]
+    everything.model.decoder_from_lm = True
+    everything.lm.kind = "lstm"
+    everything.decode.tune = {"lm_weight": [1.0]}
+    for config in (Config(), everything):
+        names: list[str] = []
+        for item in REAL:
+            assert set(item.after(config)) <= set(names)
+            names.append(item.name)
+    assert [bool(s.idle(Config())) for s in REAL if s.idle(Config()) or s.idle(everything)] == [True] * 3
+    assert not any(s.idle(everything) for s in REAL)
     assert [s.number for s in REAL] == sorted({s.number for s in REAL})

@@ -101,6 +101,15 @@ CORPORA: dict[str, Corpus] = {
             "(wav.scp, text; utt2spk and segments if there are any)",
         ),
         Corpus(
+            "ljspeech",
+            "LJSpeech-1.1",
+            "unpack LJSpeech-1.1.tar.bz2 (https://keithito.com/LJ-Speech-Dataset) and put the folder "
+            "LJSpeech-1.1 into the data folder (--data)",
+            url="https://data.keithito.com/data/speech/LJSpeech-1.1.tar.bz2",
+            sha256="be1a30453f28eb8dd26af4101ae40cbf2c50413b1bb21936cbcdc6fae3de8aa5",
+            licence="public domain",
+        ),
+        Corpus(
             "prompts",
             "prompts",
             "set corpus.path to the folder that has transcripts.tsv",

@@ -4,3 +4,32 @@ Both offer the same: ``forward(tokens, encoded)`` to logits of all tokens at onc
 to go token by token with a state, and ``maps`` to see where they looked. Tokens are inputs: ``<sos/eos>``
 comes first, and the logits after token u are those of token u + 1.
 """
+
+from __future__ import annotations
+
+from torch import Tensor, arange
+from torch.nn import functional as F
+
+
+def decoder_inputs(tokens: Tensor, eos: int) -> Tensor:
+    """What a decoder reads to predict tokens int64[B, U] and their end: int64[B, U + 1]."""
+    return F.pad(tokens, (1, 0), value=eos)
+
+
+def decoder_targets(tokens: Tensor, lens: Tensor, eos: int) -> Tensor:
+    """What it should predict, int64[B, U + 1]: the tokens, then ``<sos/eos>``; -100 in padding."""
+    position, ends = arange(tokens.shape[1] + 1, device=tokens.device), lens[:, None]
+    targets = F.pad(tokens, (0, 1)).masked_fill(position == ends, eos)
+    return targets.masked_fill(position > ends, -100)
+
+
+def decoder_loss(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy f32[B] of logits f32[B, U, V], summed over each utterance.
+
+    With label smoothing, that share of each target is spread evenly over all tokens (Szegedy et al. 2016,
+    "Rethinking the Inception Architecture for Computer Vision", section 7).
+    """
+    losses = F.cross_entropy(
+        logits.transpose(1, 2), targets, reduction="none", label_smoothing=label_smoothing
+    )
+    return losses.sum(dim=1)

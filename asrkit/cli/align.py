@@ -1,0 +1,174 @@
+"""asrkit align: audio and its text in, the time of every word out."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asrkit.cli import complain, one_line
+from asrkit.cli.options import recognizer_options
+from asrkit.errors import AsrkitError, DataError, UsageError
+
+if TYPE_CHECKING:
+    from asrkit.recognizer import Recognizer
+    from asrkit.report.alignments import Alignment
+
+
+@click.command("align")
+@click.argument("audio", nargs=-1, required=True)
+@recognizer_options
+@click.option("--text", help="What is said, with one AUDIO file.")
+@click.option(
+    "--text-file",
+    type=click.Path(path_type=Path),
+    help="Texts as trn or Kaldi's text, by the files' names without endings, or a line a file in order.",
+)
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    default="ctm",
+    show_default=True,
+    help="ctm (words), json or textgrid (words and tokens).",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write here instead of to stdout; into a folder: a file for each AUDIO.",
+)
+def command(
+    audio: tuple[str, ...],
+    model: str,
+    text: str | None,
+    text_file: Path | None,
+    form: str,
+    output: Path | None,
+    device: str,
+    threads: int,
+) -> None:
+    """Print when each word of the known text of each AUDIO file is said.
+
+    Without --text and --text-file the text is in a .txt file beside the recording. A file that cannot be
+    aligned is named on stderr and does not stop the others; the exit code is then 1.
+    """
+    from asrkit.files import atomic_write
+    from asrkit.progress import track
+    from asrkit.recognizer import Recognizer
+    from asrkit.report.alignments import ENDINGS, find_writer
+
+    write = find_writer(form)
+    one_each = output is not None and (output.is_dir() or (form == "textgrid" and len(audio) > 1))
+    if one_each and output and output.is_file():
+        raise UsageError(f"{output} is a file", "TextGrids of several recordings need a folder")
+    if one_each:
+        _distinct([Path(path).stem for path in audio], "the folder would get one file for both")
+    elif form == "textgrid" and len(audio) > 1:
+        raise UsageError("a TextGrid holds one recording", "give a folder: -o FOLDER")
+    texts = _texts(audio, text, text_file)
+    recognizer = Recognizer.load(model, device=device, threads=threads)
+    if not recognizer.model.heads & {"ctc", "frame"}:
+        raise UsageError(f"{model} has no CTC or frame head to align with", "train with ctc in model.heads")
+    failed = 0
+    with atomic_write(output) if output and not one_each else nullcontext(sys.stdout) as file:
+        for path, given in track(zip(audio, texts, strict=True), "align", len(audio)):
+            try:
+                if isinstance(given, AsrkitError):
+                    raise given
+                content = write(align_file(recognizer, path, given))
+            except AsrkitError as error:
+                failed += 1
+                complain(error)
+                continue
+            if output and one_each:
+                with atomic_write(output / (Path(path).stem + ENDINGS[form])) as own:
+                    own.write(content)
+            else:
+                file.write(content)
+                file.flush()
+    if failed:
+        click.echo(f"{failed} of {len(audio)} files could not be aligned", err=True)
+        sys.exit(1)
+
+
+def align_file(recognizer: Recognizer, audio: str, text: str) -> Alignment:
+    """Align the text of one audio file; what the model cannot express is named on stderr.
+
+    Raises:
+        DataError: unreadable audio, no words in the text, or too many for the audio; the file is named.
+    """
+    from asrkit.aligner import align_wave
+    from asrkit.data.audio import read_audio
+    from asrkit.report.alignments import make_alignment
+    from asrkit.text.normalize import normalize
+
+    config, tokenizer = recognizer.config, recognizer.tokenizer
+    wave = read_audio(audio, config.features.sample_rate)
+    text = normalize(text, config.text.normalizer)
+    if not text:
+        raise DataError(f"{audio}: no words in its text", "give the words that are said")
+    if unknown := tokenizer.unknown(text):
+        names = one_line(", ".join(unknown))
+        click.echo(f"{one_line(audio)}: not known to the model, times are guesses: {names}", err=True)
+    try:
+        aligned = align_wave(recognizer, wave, text)
+    except DataError as error:
+        raise DataError(f"{audio}: {error.message}", error.hint) from error
+    seconds, frame_seconds = len(wave) / config.features.sample_rate, recognizer.frontend.frame_seconds
+    return make_alignment(Path(audio).stem, audio, seconds, aligned, tokenizer, frame_seconds)
+
+
+def _texts(audio: Sequence[str], text: str | None, text_file: Path | None) -> list[str | AsrkitError]:
+    """The text of each audio file, or why it has none."""
+    if text is not None and text_file is not None:
+        raise UsageError("--text and --text-file are both given", "give one of them")
+    if text is not None:
+        if len(audio) > 1:
+            raise UsageError(f"--text is the text of one file, not of {len(audio)}", "give --text-file")
+        return [text]
+    return [*map(_text_beside, audio)] if text_file is None else _texts_in(text_file, audio)
+
+
+def _texts_in(path: Path, audio: Sequence[str]) -> list[str | AsrkitError]:
+    from asrkit.scoring.formats import read_transcripts
+
+    names = [Path(file).stem for file in audio]
+    texts = read_transcripts(path)
+    if texts.keys() == {str(number) for number in range(1, len(texts) + 1)} and not texts.keys() & {*names}:
+        if not {*names} <= {text.split(maxsplit=1)[0] for text in texts.values() if text}:
+            if len(texts) != len(audio):
+                raise DataError(
+                    f"{path} has {len(texts)} lines for {len(audio)} files",
+                    "give one line for each, in order",
+                )
+            return [*texts.values()]
+        texts = read_transcripts(path, "text")  # its ids look like words
+    _distinct(names, "texts are found by these names")
+    missing = "lines are `id text` or `text (id)`, the id being the file's name without its ending"
+    return [
+        texts[name] if name in texts else DataError(f"{path} has no text for {name}", missing)
+        for name in names
+    ]
+
+
+def _text_beside(audio: str) -> str | AsrkitError:
+    path = Path(audio).with_suffix(".txt")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        hint = "put the text beside the recording, or give --text or --text-file"
+        return DataError(f"cannot read {path}, the text of {audio}: {error.strerror}", hint)
+    except UnicodeDecodeError:
+        return DataError(f"{path} is not UTF-8 text", "convert it, for example with iconv")
+
+
+def _distinct(names: Sequence[str], why: str) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UsageError(f"{count} files are called {name}: {why}", "align them one after the other")

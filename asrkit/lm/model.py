@@ -1,0 +1,75 @@
+"""Language models: the neural one, and reading back whichever a recogniser has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from asrkit.config import LmConfig, TransformerDecoderConfig, neural_lm_shape
+from asrkit.models.asr import Batch, Loss
+from asrkit.models.decoders import decoder_inputs, decoder_loss, decoder_targets
+from asrkit.models.decoders.transformer import TransformerDecoder
+from asrkit.models.weights import load_weights
+
+NGRAM, WEIGHTS = "lm.arpa", "averaged/model.safetensors"
+
+
+class NeuralLm(nn.Module):
+    """A transformer decoder, or LSTMs, without an encoder."""
+
+    def __init__(self, config: TransformerDecoderConfig, vocab: int) -> None:
+        super().__init__()
+        self.decoder = TransformerDecoder(config, vocab)
+        self.eos = vocab - 1
+
+    def expected(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logits f32[B, U + 1, V] of the next token, and what it is, int64[B, U + 1]; -100 in padding."""
+        logits = self.decoder(decoder_inputs(batch.tokens, self.eos))
+        return logits, decoder_targets(batch.tokens, batch.token_lens, self.eos)
+
+    def loss(self, batch: Batch) -> Loss:
+        """Negative log probability of each text, the end included, summed over the batch."""
+        losses = decoder_loss(*self.expected(batch))
+        return Loss(losses.sum(), len(batch.ids), {"lm": losses.detach().sum()}, losses.detach())
+
+    forward = loss
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A recogniser's language model.
+
+    Attributes:
+        kind: as in ``lm.kind``.
+        arpa: file of an n-gram model, of words or of tokens.
+        network: of a neural model.
+    """
+
+    kind: str
+    arpa: Path | None = None
+    network: NeuralLm | None = None
+
+
+def lm_files(config: LmConfig) -> list[str]:
+    """The files of a language model that decoding needs, relative to its folder."""
+    if config.kind == "none":
+        return []
+    return [NGRAM] if config.kind.endswith("-ngram") else [WEIGHTS]
+
+
+def load_lm(config: LmConfig, folder: Path, vocab: int, device: torch.device) -> LanguageModel | None:
+    """What the stage lm left in `folder`; None when the configuration has no language model.
+
+    Raises:
+        ModelError: the weights are damaged or do not fit.
+    """
+    if config.kind == "none":
+        return None
+    if config.kind.endswith("-ngram"):
+        return LanguageModel(config.kind, arpa=folder / NGRAM)
+    network = NeuralLm(neural_lm_shape(config), vocab)
+    load_weights(folder / WEIGHTS, network)
+    return LanguageModel(config.kind, network=network.to(device).eval())

@@ -1,0 +1,233 @@
+"""Stages that make data: from a corpus to utterances, tokens, features and frame labels.
+
+Heavy imports happen inside the stages so that planning stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from asrkit.errors import DataError
+from asrkit.files import atomic_write, write_json
+from asrkit.progress import tell, track, transfer
+from asrkit.recipe.places import (
+    Prints,
+    aligner_path,
+    alignment_source,
+    checked,
+    labels_folder,
+    labels_path,
+    manifest,
+    reported_sets,
+    source_path,
+    store_folder,
+    utterances_of,
+)
+from asrkit.recipe.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from asrkit.data.utterance import Utterance
+
+SHOWN = 20  # names of left out utterances that are printed; all are in a file
+
+
+def download(workspace: Workspace, prints: Prints) -> None:
+    from asrkit.data.corpora import CORPORA
+    from asrkit.data.download import download as fetch
+
+    settings = workspace.config.corpus
+    corpus, target = CORPORA[settings.name], source_path(workspace)
+    if target.exists():
+        return
+    url = settings.url or corpus.url
+    if not url:
+        raise DataError(f"the corpus {settings.name} is not found", corpus.where)
+    with transfer(f"download {target.name}") as progress:
+        fetch(url, target, settings.sha256 or corpus.sha256, progress)
+
+
+def corpus_state(workspace: Workspace) -> Any:
+    """Path, size and date of the corpus: what `prepare` depends on."""
+    path = source_path(workspace)
+    if not path.exists():
+        return str(path)
+    status = path.stat()
+    return [str(path.resolve()), status.st_size if path.is_file() else 0, int(status.st_mtime)]
+
+
+def prepare(workspace: Workspace, prints: Prints) -> None:
+    """Read the corpus into manifests, one a subset, with normalised text."""
+    from dataclasses import replace
+
+    from asrkit.data.corpora import CORPORA, Skipped
+    from asrkit.data.manifest import write_manifest
+    from asrkit.text.normalize import normalize
+
+    config = workspace.config
+    corpus = CORPORA[config.corpus.name]
+    folder = workspace.shared("prepare", prints["prepare"])
+    for name in workspace.sets:
+        skipped: list[Skipped] = []
+        found = corpus.prepare(
+            source_path(workspace), name, folder / "audio", config.features.sample_rate, skipped
+        )
+        utterances = [replace(u, text=normalize(u.text, config.text.normalizer)) for u in track(found, name)]
+        if not utterances:
+            raise DataError(
+                f"no utterances in subset {name!r} of {source_path(workspace)}",
+                "look at corpus.path, corpus.train, corpus.dev and corpus.test",
+            )
+        with atomic_write(folder / f"{name}.skipped.jsonl") as file:
+            file.writelines(json.dumps({"id": s.id, "reason": s.reason}) + "\n" for s in skipped)
+        write_manifest(manifest(workspace, prints, name), utterances)
+        hours = sum(u.duration for u in utterances) / 3600
+        tell(f"  {name}: {len(utterances)} utterances, {hours:.2f} h")
+        if skipped:
+            tell(f"  {name}: {len(skipped)} entries left out, see {folder / name}.skipped.jsonl")
+        for item in skipped[:SHOWN]:
+            tell(f"    {item.id}: {item.reason}")
+
+
+def tokenizer(workspace: Workspace, prints: Prints) -> None:
+    """Learn the token inventory from the training text alone."""
+    from asrkit.text.tokenizer import build_tokenizer
+
+    texts = [u.text for u in utterances_of(workspace, prints, workspace.config.corpus.train)]
+    built = build_tokenizer(workspace.config.text, texts, workspace.recipe)
+    built.save(workspace.folder / "tokenizer")
+    tell(f"  {len(built.tokens)} tokens ({built.kind})")
+
+
+def features(workspace: Workspace, prints: Prints) -> None:
+    """Compute the training and dev features at every speed, and the statistics for CMVN."""
+    import torch
+
+    from asrkit.data.audio import read_audio
+    from asrkit.features.augment import speed_perturb
+    from asrkit.features.cmvn import CmvnStats
+    from asrkit.features.frontend import Frontend
+    from asrkit.features.store import FeatureStore, write_store
+
+    config = workspace.config
+    frontend = Frontend(config.features)
+    rate = config.features.sample_rate
+    stats = CmvnStats(frontend.dim)
+    training = set(config.corpus.train)
+    for name in dict.fromkeys([*config.corpus.train, *config.corpus.dev]):
+        folder = store_folder(workspace, prints, name)
+        speeds = sorted({1.0, *config.augment.speeds}) if name in training else [1.0]
+        unreadable: dict[str, str] = {}
+
+        def compute(
+            name: str = name, speeds: list[float] = speeds, unreadable: dict[str, str] = unreadable
+        ) -> Any:
+            for utterance in track(utterances_of(workspace, prints, [name]), name):
+                try:
+                    wave = read_audio(utterance.audio, rate, utterance.start, utterance.duration)
+                except DataError as error:
+                    unreadable[utterance.id] = error.message
+                    continue
+                for speed in speeds:
+                    samples = torch.from_numpy(wave if speed == 1 else speed_perturb(wave, speed, rate))[None]
+                    feats, _ = frontend(samples, torch.tensor([samples.shape[1]]))
+                    yield utterance.id, speed, feats[0].numpy()
+
+        if workspace.force or not (folder / "unreadable.json").exists():
+            write_store(folder, frontend.dim, compute())
+            write_json(folder / "unreadable.json", unreadable)
+        if name in training:
+            store = FeatureStore(folder)
+            for utterance in utterances_of(workspace, prints, [name]):
+                if (utterance.id, 1.0) in store:
+                    stats.update(store.read(utterance.id))
+    stats.save(workspace.shared("features", prints["features"]) / "cmvn.json")
+
+
+def check(workspace: Workspace, prints: Prints) -> None:
+    """Name every utterance that would hurt training, and keep the others."""
+
+    from asrkit.data.manifest import write_manifest
+    from asrkit.features.store import FeatureStore
+    from asrkit.models.asr import build_model
+    from asrkit.recipe.check import apply_policy, find_problems, summary
+    from asrkit.text.tokenizer import load_tokenizer
+
+    config = workspace.config
+    tokens = load_tokenizer(workspace.folder / "tokenizer")
+    output_frames = build_model(config, len(tokens.tokens)).output_frames
+    for role, names in (("train", config.corpus.train), ("dev", config.corpus.dev)):
+        kept: list[Utterance] = []
+        for name in dict.fromkeys(names):
+            folder = store_folder(workspace, prints, name)
+            store = FeatureStore(folder)
+            unreadable = json.loads((folder / "unreadable.json").read_text(encoding="utf-8"))
+            slowest = max(config.augment.speeds) if role == "train" else 1.0
+
+            def read(
+                utterance: Utterance,
+                store: FeatureStore = store,
+                unreadable: dict[str, str] = unreadable,
+                speed: float = slowest,
+            ) -> np.ndarray:
+                if utterance.id in unreadable:
+                    raise DataError(unreadable[utterance.id])
+                return store.read(utterance.id, speed)
+
+            utterances = utterances_of(workspace, prints, [name])
+            problems = find_problems(
+                utterances,
+                tokenizer=tokens,
+                features=read,
+                config=config.check,
+                output_frames=output_frames,
+                ctc="ctc" in config.model.heads,
+            )
+            with atomic_write(workspace.folder / "check" / f"{name}.problems.jsonl") as file:
+                file.writelines(
+                    json.dumps({"id": p.id, "kind": p.kind, "detail": p.detail}) + "\n" for p in problems
+                )
+            tell(f"  {name}: {summary(problems)}")
+            kept += apply_policy(utterances, problems, config.check)
+        if not kept:
+            raise DataError(f"no utterance is left to {role} on", f"see {workspace.folder / 'check'}")
+        write_manifest(checked(workspace, role), kept)
+
+
+# ---- 6 align
+
+
+def align(workspace: Workspace, prints: Prints) -> None:
+    """Give every feature frame of the sets a label, from a file or by a trained model."""
+    from asrkit.aligner import label_frames
+    from asrkit.data.manifest import read_manifest
+    from asrkit.recognizer import Recognizer
+    from asrkit.text.labels import LabelCounts, LabelSet, collect_labels, read_labels, write_labels
+
+    folder, source = labels_folder(workspace), alignment_source(workspace)[0]
+    sets = {role: read_manifest(checked(workspace, role)) for role in ("train", "dev")}
+    sets |= {name: utterances_of(workspace, prints, [name]) for name in reported_sets(workspace)}
+    if workspace.config.align.labels:
+        names = collect_labels(source)
+        given = dict(read_labels(source, names))
+    else:
+        aligner = Recognizer.load(aligner_path(workspace), device=workspace.device)
+        names = aligner.labels or LabelSet.of(aligner.tokenizer)
+    names.save(folder / "labels.txt")
+    failed: list[str] = []
+    for role, utterances in sets.items():
+        if workspace.config.align.labels:
+            found: Any = ((u.id, given[u.id]) for u in utterances if u.id in given)
+        else:
+            found = label_frames(aligner, names, track(utterances, f"align {role}"), failed)
+        write_labels(labels_path(workspace, role), names, found)
+    for line in failed[:SHOWN]:
+        tell(f"    {line}")
+    training = [labels for _, labels in read_labels(labels_path(workspace, "train"), names)]
+    if not training:
+        raise DataError("no training utterance has frame labels", "see align.model and align.labels")
+    LabelCounts.of(training, len(names.names)).save(folder / "counts.json")
+    silence = sum(int((labels == 0).sum()) for labels in training) / sum(map(len, training))
+    tell(f"  {len(names.names)} labels; {100 * silence:.0f} % of the training frames are {names.names[0]}")

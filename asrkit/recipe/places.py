@@ -1,0 +1,128 @@
+"""Where each stage leaves its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asrkit.recipe.workspace import Workspace
+
+if TYPE_CHECKING:
+    from asrkit.data.utterance import Utterance
+
+Prints = dict[str, str]
+"""Stage name -> fingerprint, as :func:`asrkit.recipe.plan.fingerprints` gives them."""
+
+
+def source_path(workspace: Workspace) -> Path:
+    """Where the corpus is, or will be once it is downloaded."""
+    from asrkit.data.corpora import CORPORA, locate
+
+    corpus = CORPORA[workspace.config.corpus.name]
+    found = locate(corpus, workspace.config.corpus.path, workspace.data_root, workspace.recipe)
+    return found or workspace.exp / "data" / "download" / Path(corpus.default_path).name
+
+
+def corpus_state(workspace: Workspace) -> Any:
+    """Path, size and date of the corpus: what `prepare` depends on."""
+    path = source_path(workspace)
+    if not path.exists():
+        return str(path)
+    status = path.stat()
+    return [str(path.resolve()), status.st_size if path.is_file() else 0, int(status.st_mtime)]
+
+
+def manifest(workspace: Workspace, prints: Prints, name: str) -> Path:
+    return workspace.shared("prepare", prints["prepare"]) / f"{name}.jsonl.gz"
+
+
+def utterances_of(workspace: Workspace, prints: Prints, names: list[str]) -> list[Utterance]:
+    from asrkit.data.manifest import read_manifest
+
+    return [u for name in names for u in read_manifest(manifest(workspace, prints, name))]
+
+
+def store_folder(workspace: Workspace, prints: Prints, name: str) -> Path:
+    return workspace.shared("features", prints["features"]) / name
+
+
+def checked(workspace: Workspace, role: str) -> Path:
+    """The manifest of what survived the check."""
+    return workspace.folder / "check" / f"{role}.jsonl.gz"
+
+
+def lm_folder(workspace: Workspace) -> Path:
+    """The language model; see :func:`asrkit.lm.load_lm` for what is in it."""
+    return workspace.folder / "lm"
+
+
+def lm_text_paths(workspace: Workspace) -> list[Path]:
+    """Files of ``lm.text``; relative ones are looked for below the recipe and below ``--data``."""
+    folders = [workspace.recipe, *([workspace.data_root] if workspace.data_root else []), Path()]
+    return [
+        next((f / name for f in folders if (f / name).is_file()), Path(name))
+        for name in workspace.config.lm.text
+    ]
+
+
+def file_state(path: Path) -> Any:
+    """Path, size and date of a file outside the experiment that a stage depends on."""
+    if not path.is_file():
+        return str(path)
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, int(status.st_mtime)]
+
+
+def alignment_source(workspace: Workspace) -> list[Path]:
+    """The files that frame labels come from: one of labels, or the weights of a model."""
+    from asrkit.recognizer import newest_weights
+
+    if workspace.config.align.labels:
+        return [workspace.recipe / workspace.config.align.labels]  # an absolute path stays as it is
+    model = aligner_path(workspace)
+    weights = model / "checkpoints"
+    return [newest_weights(weights) if weights.is_dir() else model]
+
+
+def aligner_path(workspace: Workspace) -> Path:
+    """The model whose alignments give frame labels."""
+    name = workspace.config.align.model
+    sibling = workspace.exp / name
+    return sibling if name and sibling.is_dir() else Path(name)
+
+
+def labels_folder(workspace: Workspace) -> Path:
+    """What a frame head's labels are, how often each occurs, and those of the utterances."""
+    return workspace.folder / "labels"
+
+
+def labels_path(workspace: Workspace, role: str) -> Path:
+    """The frame labels of ``train``, ``dev`` or a reported set."""
+    return labels_folder(workspace) / f"{role}.txt.gz"
+
+
+def averaged(workspace: Workspace) -> Path:
+    return workspace.folder / "checkpoints" / "averaged" / "model.safetensors"
+
+
+def tuned(workspace: Workspace) -> Path:
+    """The decoding weights that were best on the dev sets."""
+    return workspace.folder / "tuned.json"
+
+
+def decoders(workspace: Workspace) -> list[str]:
+    decode = workspace.config.decode
+    return list(dict.fromkeys([decode.decoder, *decode.also]))
+
+
+def reported_sets(workspace: Workspace) -> list[str]:
+    corpus = workspace.config.corpus
+    return list(dict.fromkeys([*corpus.dev, *corpus.test]))
+
+
+def decode_folder(workspace: Workspace, decoder: str, name: str) -> Path:
+    return workspace.folder / "decode" / decoder / name
+
+
+def bundle_path(workspace: Workspace) -> Path:
+    return workspace.folder / f"{workspace.exp.name}.asrkit"

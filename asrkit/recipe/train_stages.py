@@ -1,0 +1,178 @@
+"""Stages that train the recogniser, and average its best checkpoints."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asrkit.errors import DataError, UsageError
+from asrkit.files import atomic_write, write_json
+from asrkit.progress import tell
+from asrkit.recipe.places import (
+    Prints,
+    averaged,
+    checked,
+    labels_folder,
+    labels_path,
+    lm_folder,
+    store_folder,
+)
+from asrkit.recipe.workspace import Workspace
+
+if TYPE_CHECKING:
+    from asrkit.models.asr import AsrModel
+
+
+def train(workspace: Workspace, prints: Prints) -> None:
+    """Train from the last checkpoint, or from the start."""
+    import torch
+
+    from asrkit.data.manifest import read_manifest
+    from asrkit.features.cmvn import Cmvn, CmvnStats
+    from asrkit.features.store import FeatureStore
+    from asrkit.models.asr import build_model
+    from asrkit.report.attention import draw_attention
+    from asrkit.report.results import environment
+    from asrkit.text.labels import LabelSet, read_labels
+    from asrkit.text.tokenizer import SOS_EOS, load_tokenizer
+    from asrkit.training.data import SpeechSource
+    from asrkit.training.loop import train as run_training
+
+    config, folder = workspace.config, workspace.folder
+    stats_path = workspace.shared("features", prints["features"]) / "cmvn.json"
+    if os.environ.get("RANK", "0") == "0":
+        claim(folder, prints["train"], workspace.force)
+        write_json(folder / "checkpoints" / "env.json", environment())
+        with atomic_write(folder / "cmvn.json") as file:
+            file.write(stats_path.read_text(encoding="utf-8"))
+    if workspace.processes > 1 and "WORLD_SIZE" not in os.environ:
+        launch(workspace.processes)
+        return
+    tokens = load_tokenizer(folder / "tokenizer")
+    cmvn = Cmvn(config.features.cmvn, CmvnStats.load(stats_path))
+    names = LabelSet.load(labels_folder(workspace) / "labels.txt") if "frame" in config.model.heads else None
+
+    def batches(role: str, sets: list[str]) -> SpeechSource:
+        utterances = read_manifest(checked(workspace, role))
+        store = FeatureStore(*(store_folder(workspace, prints, n) for n in dict.fromkeys(sets)))
+        labels = None
+        if names is not None:
+            labels = dict(read_labels(labels_path(workspace, role), names))
+            unlabelled = [u.id for u in utterances if u.id not in labels]
+            utterances = [u for u in utterances if u.id in labels]
+            if unlabelled:
+                tell(f"  {role}: {len(unlabelled)} utterances without labels are left out")
+        return SpeechSource(utterances, [tokens.encode(u.text) for u in utterances], store, cmvn, labels)
+
+    torch.manual_seed(config.seed)
+    model = build_model(config, len(tokens.tokens), len(names.names) if names else 0)
+    if config.model.decoder_from_lm:
+        start_from_lm(model, workspace)
+    tell(f"  {sum(p.numel() for p in model.parameters()):,} parameters")
+    dev_set = batches("dev", config.corpus.dev)
+    shown = dev_set.typical(config.train.attention_maps) if "attention" in config.model.heads else []
+
+    def draw(epoch: int) -> None:
+        for item in shown:
+            batch = dev_set.batch([item])
+            draw_attention(
+                model.attention_maps(batch)[0].mean(dim=0).numpy(),
+                [tokens.tokens[i] for i in batch.tokens[0].tolist()] + [SOS_EOS],
+                config.features.shift_ms / 1000 * model.stride,
+                folder / "plots" / "attention" / batch.ids[0] / f"epoch-{epoch:03d}.png",
+                f"{batch.ids[0]}, epoch {epoch}",
+            )
+
+    run_training(
+        model,
+        batches("train", config.corpus.train),
+        dev_set,
+        config.train,
+        config.augment,
+        folder,
+        seed=config.seed,
+        device=workspace.device,
+        after_epoch=draw,
+    )
+
+
+def start_from_lm(model: AsrModel, workspace: Workspace) -> None:
+    """Put the language model's weights into the attention head; only its cross-attention starts afresh."""
+    import torch
+
+    from asrkit.lm.model import load_lm
+
+    config = workspace.config
+    lm = load_lm(config.lm, lm_folder(workspace), model.vocab, torch.device("cpu"))
+    assert lm is not None and lm.network is not None, "the configuration was checked for a neural model"
+    left = model.decoder.load_state_dict(lm.network.decoder.state_dict(), strict=False)
+    fresh = sum(model.decoder.get_parameter(name).numel() for name in left.missing_keys)
+    tell(f"  the attention head starts from the language model; {fresh:,} of its parameters are new")
+
+
+def claim(folder: Path, fingerprint: str, force: bool) -> None:
+    """Make sure that the checkpoints below `folder`, if any, are of these settings."""
+    from asrkit.training.checkpoint import checkpoints
+
+    folder = folder / "checkpoints"
+    if force:
+        shutil.rmtree(folder, ignore_errors=True)
+    mark = folder / "fingerprint"
+    if checkpoints(folder) and mark.read_text(encoding="utf-8").strip() != fingerprint:
+        raise UsageError(
+            f"{folder} holds a training with other settings",
+            "choose another --tag, or --force to train again from the start",
+        )
+    with atomic_write(mark) as file:
+        file.write(fingerprint + "\n")
+
+
+def launch(count: int) -> None:
+    """Run this command's train stage in `count` processes under torchrun."""
+    words = [word for word in sys.argv[1:] if word != "--force"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={count}",
+            "-m",
+            "asrkit",
+            *words,
+            "--stage",
+            "train",
+            "--stop-stage",
+            "train",
+        ],
+        check=False,
+    )
+    if done.returncode:
+        raise DataError(
+            f"training in {count} processes ended with code {done.returncode}", "see the messages above"
+        )
+
+
+def average(workspace: Workspace, prints: Prints) -> None:
+    """Average the checkpoints of the best epochs on the dev set."""
+    average_best(workspace.folder / "checkpoints", averaged(workspace).parent, workspace.config.train.average)
+
+
+def average_best(checkpoints_folder: Path, target: Path, count: int) -> None:
+    """Write the mean of the `count` best checkpoints to the folder `target`."""
+    from asrkit.models.weights import save_weights
+    from asrkit.training.checkpoint import average as mean
+    from asrkit.training.checkpoint import checkpoints, read_state, step_folder
+
+    steps = read_state(checkpoints(checkpoints_folder)[-1]).best(count)
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    save_weights(mean([step_folder(checkpoints_folder, s) / "model.safetensors" for s in steps]), temporary)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.replace(target)
+    tell(f"  mean of steps {', '.join(map(str, steps))}")
