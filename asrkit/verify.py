@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from asrkit.align.ctc import ctc_align
+from asrkit.decoding.attention import DecoderScorer, attention_greedy_search
 from asrkit.decoding.ctc_greedy import ctc_greedy_search
 from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from asrkit.decoding.ctc_prefix_score import CtcPrefixScorer
@@ -23,14 +24,18 @@ from asrkit.decoding.label_beam import label_beam_search
 from asrkit.decoding.scorers import LengthBonus, Scorer
 from asrkit.errors import DataError
 from asrkit.models.asr import Batch
+from asrkit.models.decoders import decoder_inputs
+from asrkit.models.encoded import Encoded
 from asrkit.recognizer import Recognizer
 from asrkit.reference import ctc, ctc_decode, joint
 from asrkit.reference.align import forced_alignment
+from asrkit.reference.attention_decode import beam_search
 from asrkit.reference.features import log_mel
 
 BEAM = 10
 BEAM_WORK = 60_000  # frames times tokens times beam: about a second of the reference's search
-JOINT_FRAMES, JOINT_TOKENS, JOINT_BEAM = 20, 30, 4  # the reference's joint search scores all from scratch
+# The reference's joint search scores all from scratch.
+JOINT_FRAMES, JOINT_SECONDS, JOINT_TOKENS, JOINT_BEAM = 20, 1.0, 30, 4
 PREFIXES = 6  # of a text, those whose scores are compared
 GIANT = 1e9  # no training gives such a weight; damaged bytes do
 AUDIBLE = math.log(1e-6)  # bands 60 dB below their frame's loudest are rounding noise in single precision
@@ -57,10 +62,12 @@ class Check(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """Audio f32[N], its log posteriors f32[T', V], and two texts that T' frames can hold.
+    """Audio f32[N], its log posteriors f32[T', V], and two texts.
 
-    The first text is the best path's; the second is wrong, and made of the best token, other than blank, of
-    every third frame.
+    Posteriors are those of CTC, or else of frame labels, or else of the attention head for its greedy text.
+    With CTC, the first text is the best path's; the second is wrong, made of the best token, other than
+    blank, of every third frame, and T' frames can hold both. Without, they are the attention head's and the
+    same backwards.
     """
 
     name: str
@@ -84,7 +91,7 @@ def verify(recognizer: Recognizer, waves: Mapping[str, np.ndarray]) -> Iterator[
     """Compare the fast code with the reference.
 
     Args:
-        recognizer: the model, with a CTC head.
+        recognizer: the model; what is compared depends on its heads.
         waves: audio f32[N] by name, at the model's sample rate; a few seconds each are enough.
 
     Yields:
@@ -98,8 +105,9 @@ def verify(recognizer: Recognizer, waves: Mapping[str, np.ndarray]) -> Iterator[
     if not weights.agrees:
         return
     subject = Subject(recognizer, [recording(recognizer, name, wave) for name, wave in waves.items()])
-    for name, tolerance, compare in COMPARISONS:
-        yield judge(name, tolerance, compare, subject)
+    for name, tolerance, compare, heads in COMPARISONS:
+        if heads <= recognizer.model.heads:
+            yield judge(name, tolerance, compare, subject)
 
 
 def judge(name: str, tolerance: float, compare: Compare, subject: Subject) -> Check:
@@ -117,16 +125,87 @@ def recording(recognizer: Recognizer, name: str, wave: np.ndarray) -> Recording:
     log_probs = posteriors(recognizer, [wave])[0]
     if len(log_probs) == 0:
         raise DataError(f"{name} is too short to verify anything on it", "give a second or more")
-    wrong = log_probs[::3, 1:].argmax(axis=1) + 1
-    return Recording(name, wave, log_probs, (ctc_decode.greedy(log_probs).tokens, wrong.tolist()))
+    texts: tuple[Sequence[int], Sequence[int]] = ([], [])
+    if "ctc" in recognizer.model.heads:
+        wrong = log_probs[::3, 1:].argmax(axis=1) + 1
+        texts = (ctc_decode.greedy(log_probs).tokens, wrong.tolist())
+    elif "attention" in recognizer.model.heads:
+        found = attention_text(recognizer, wave)
+        texts = (found, found[::-1])
+    return Recording(name, wave, log_probs, texts)
 
 
 def posteriors(recognizer: Recognizer, waves: list[np.ndarray]) -> list[np.ndarray]:
-    """Log posteriors f32[T', V] of each wave f32[N], all run in one batch."""
+    """Log posteriors f32[T', V] of each wave f32[N], all run in one batch; see :class:`Recording`."""
+    model = recognizer.model
     with torch.inference_mode():
         encoded = recognizer.encode(waves)
-        log_probs = recognizer.model.ctc_log_probs(encoded)[0].cpu().numpy()
-    return [frames[:length] for frames, length in zip(log_probs, encoded.lens.tolist(), strict=True)]
+        if "ctc" in model.heads:
+            log_probs, lens = model.ctc_log_probs(encoded)
+        elif "frame" in model.heads:
+            log_probs, lens = model.frame_log_probs(encoded), encoded.lens
+        else:
+            tokens = torch.tensor([attention_text(recognizer, waves[0])] * len(waves), dtype=torch.int64)
+            log_probs = attention_log_probs(recognizer, encoded, tokens)
+            lens = torch.full([len(waves)], log_probs.shape[1])
+    return [x[:n] for x, n in zip(log_probs.cpu().numpy(), lens.tolist(), strict=True)]
+
+
+def attention_text(recognizer: Recognizer, wave: np.ndarray) -> list[int]:
+    """What the attention head says of a wave f32[N]."""
+    with torch.inference_mode():
+        return list(attention_greedy_search(recognizer.model, recognizer.encode([wave]))[0].tokens)
+
+
+def attention_log_probs(recognizer: Recognizer, encoded: Encoded, tokens: torch.Tensor) -> torch.Tensor:
+    """The attention head's log posteriors f32[B, U + 1, V] after each of the tokens int64[B, U]."""
+    model = recognizer.model
+    inputs = decoder_inputs(tokens.to(encoded.out.device), model.eos)
+    return model.decoder(inputs, encoded).log_softmax(dim=-1)
+
+
+def attention_steps(subject: Subject) -> Iterator[Finding]:
+    """The attention head token by token, as in beam search, and all at once, as in training."""
+    recognizer = subject.recognizer
+    for name, wave, _, texts in subject.recordings:
+        for text in texts:
+            with torch.inference_mode():
+                encoded = recognizer.encode([wave])
+                tokens = torch.tensor([list(text)], dtype=torch.int64)
+                whole = attention_log_probs(recognizer, encoded, tokens)[0].cpu().numpy()
+                scorer = DecoderScorer(recognizer.model.decoder, recognizer.model.eos, encoded)
+                state, steps = scorer.start(1), []
+                for length in range(len(text) + 1):
+                    scores, state = scorer.score(tokens[:, :length], state)
+                    steps.append(scores[0].cpu().numpy())
+            difference, place = largest(np.stack(steps), whole)
+            yield difference, f"{name}, after {place} of {len(text)} tokens"
+
+
+def attention_beam(subject: Subject) -> Iterator[Finding]:
+    """Attention beam search beside the reference's, whose model scores each prefix from scratch."""
+    recognizer = subject.recognizer
+    model = recognizer.model
+    for name, wave, *_ in subject.recordings:
+        with torch.inference_mode():
+            encoded = recognizer.encode([wave[: int(JOINT_SECONDS * recognizer.config.features.sample_rate)]])
+
+            def step(prefix: Sequence[int], encoded: Encoded = encoded) -> np.ndarray:
+                tokens = torch.tensor([list(prefix)], dtype=torch.int64)
+                scores = attention_log_probs(recognizer, encoded, tokens)[0, -1].double().cpu().numpy()
+                scores[0] = -np.inf  # blank is no token of a text
+                return scores
+
+            expected = beam_search(step, end=model.eos, beam_size=JOINT_BEAM, max_length=JOINT_TOKENS)
+            found = label_beam_search(
+                {"attention": DecoderScorer(model.decoder, model.eos, encoded)},
+                {"attention": 1.0},
+                eos=model.eos,
+                beam_size=JOINT_BEAM,
+                max_length=JOINT_TOKENS,
+                nbest=1,
+            )
+        yield abs(found[0].score - expected[0].score), f"{name}, first {JOINT_SECONDS:g} s"
 
 
 def largest(found: np.ndarray, expected: np.ndarray) -> tuple[float, int]:
@@ -357,16 +436,19 @@ def sentences(subject: Subject) -> Iterator[tuple[str, np.ndarray, Sequence[int]
             yield f"{name}, {kind} of {len(text)} tokens", log_probs.astype(np.float64), text
 
 
-COMPARISONS: list[tuple[str, float, Compare]] = [
-    ("same audio twice, same posteriors", 0.0, same_twice),
-    ("padding does not change posteriors", 1e-3, padding),
-    ("features of single frames = of the whole", 1e-3, features_by_frame),
-    ("features = reference", 1e-3, features_numpy),
-    ("CTC loss = reference", 1e-8, ctc_loss),
-    ("CTC gradient = reference", 1e-8, ctc_gradient),
-    ("forced alignment = reference", 1e-8, alignment),
-    ("greedy search = reference", 1e-8, greedy),
-    ("prefix beam search = reference", 1e-8, prefix_beam),
-    ("joint scores, incremental = from scratch", 1e-8, joint_scores),
-    ("joint beam search = reference", 1e-8, joint_beam),
+NONE, CTC, ATTENTION = frozenset[str](), frozenset({"ctc"}), frozenset({"attention"})
+COMPARISONS: list[tuple[str, float, Compare, frozenset[str]]] = [
+    ("same audio twice, same posteriors", 0.0, same_twice, NONE),
+    ("padding does not change posteriors", 1e-3, padding, NONE),
+    ("features of single frames = of the whole", 1e-3, features_by_frame, NONE),
+    ("features = reference", 1e-3, features_numpy, NONE),
+    ("CTC loss = reference", 1e-8, ctc_loss, CTC),
+    ("CTC gradient = reference", 1e-8, ctc_gradient, CTC),
+    ("forced alignment = reference", 1e-8, alignment, CTC),
+    ("greedy search = reference", 1e-8, greedy, CTC),
+    ("prefix beam search = reference", 1e-8, prefix_beam, CTC),
+    ("joint scores, incremental = from scratch", 1e-8, joint_scores, CTC),
+    ("joint beam search = reference", 1e-8, joint_beam, CTC),
+    ("attention, step by step = all at once", 1e-3, attention_steps, ATTENTION),
+    ("attention beam search = reference", 1e-3, attention_beam, ATTENTION),
 ]

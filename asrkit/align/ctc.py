@@ -8,11 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asrkit.decoding._ctc import utterances
+from asrkit.decoding._ctc import IMPOSSIBLE, utterances
 from asrkit.decoding._ctc_kernels import align
 from asrkit.errors import DataError, UsageError
-
-IMPOSSIBLE = np.float32(-1e30)  # in place of -inf, so that the search always ends
 
 
 class CtcAlignment(NamedTuple):

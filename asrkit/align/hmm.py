@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asrkit.decoding._ctc import utterances
-from asrkit.decoding.frame_viterbi import IMPOSSIBLE, Chain, best_segments
+from asrkit.decoding._ctc import IMPOSSIBLE, utterances
+from asrkit.decoding.frame_viterbi import Chain, best_segments
 from asrkit.errors import DataError, UsageError
 
 

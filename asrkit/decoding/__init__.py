@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from asrkit.decoding.hypothesis import Hypothesis
     from asrkit.decoding.scorers import Scorer
     from asrkit.lm.model import LanguageModel
+    from asrkit.lm.ngram import NgramModel
     from asrkit.models.asr import AsrModel
     from asrkit.models.encoded import Encoded
     from asrkit.text.labels import LabelCounts, LabelSet
@@ -113,7 +114,6 @@ def _label_beam(given: Resources, ctc_weight: float) -> Search:
     from asrkit.decoding.attention import DecoderScorer, longest, with_times
     from asrkit.decoding.ctc_prefix_score import CtcPrefixScorer
     from asrkit.decoding.label_beam import label_beam_search
-    from asrkit.decoding.ngram_scorer import TokenNgramScorer
     from asrkit.decoding.scorers import LengthBonus, LoopGuard
 
     model, settings = given.model, given.settings
@@ -131,7 +131,10 @@ def _label_beam(given: Resources, ctc_weight: float) -> Search:
     if given.lm is not None and given.lm.network is not None:
         guards["lm"] = DecoderScorer(given.lm.network.decoder, model.eos)
     elif given.lm is not None and given.lm.kind == "token-ngram":
-        guards["lm"] = TokenNgramScorer(given.lm.arpa, given.tokenizer.tokens)
+        from asrkit.decoding.ngram_scorer import TokenNgramScorer
+
+        assert given.lm.ngram is not None
+        guards["lm"] = TokenNgramScorer(given.lm.ngram, given.tokenizer.tokens, eos=model.eos)
 
     def decode(encoded: Encoded) -> list[Hypothesis]:
         scorers: dict[str, Scorer] = {}
@@ -164,16 +167,14 @@ def _joint(given: Resources) -> Search:
 
 
 def _ctc_lexicon(given: Resources) -> Search:
-    """CTC with a trie of the language model's words, and the n-gram."""
+    """CTC over the words of the language model, weighed by it."""
     from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, lexicon_spellings
-    from asrkit.lm.ngram import arpa_words
 
-    assert given.lm is not None and given.lm.arpa is not None
-    settings = given.settings
+    ngram, settings = _word_ngram(given), given.settings
     search = CtcLexiconSearch(
         given.tokenizer.tokens,
-        lexicon_spellings(arpa_words(given.lm.arpa), given.tokenizer),
-        given.lm.arpa,
+        lexicon_spellings(ngram.vocabulary, given.tokenizer),
+        ngram,
         beam_size=settings.beam_size,
         lm_weight=settings.lm_weight,
         word_bonus=settings.word_bonus,
@@ -186,6 +187,38 @@ def _ctc_lexicon(given: Resources) -> Search:
         return search(log_probs.cpu().numpy(), lens.cpu().numpy(), _ctc_frame_seconds(given))
 
     return decode
+
+
+def _frame_lexicon(given: Resources) -> Search:
+    """Frame labels over the words of the language model, weighed by it."""
+    from asrkit.decoding.ctc_lexicon import lexicon_spellings
+    from asrkit.decoding.frame_lexicon import FrameLexiconSearch
+
+    assert given.labels is not None and given.counts is not None
+    ngram, settings, labels = _word_ngram(given), given.settings, given.labels
+    spelled = lexicon_spellings(ngram.vocabulary, given.tokenizer)
+    search = FrameLexiconSearch(
+        {word: [labels.classes(given.tokenizer, way) for way in ways] for word, ways in spelled.items()},
+        ngram,
+        log_priors=given.counts.log_priors,
+        token_ids=labels.token_ids(given.tokenizer),
+        min_frames=settings.min_frames,
+        prior_weight=settings.prior_weight,
+        beam_size=settings.beam_size,
+        lm_weight=settings.lm_weight,
+        word_bonus=settings.word_bonus,
+    )
+
+    def decode(encoded: Encoded) -> list[list[Hypothesis]]:
+        log_probs = given.model.frame_log_probs(encoded)
+        return search(log_probs.cpu().numpy(), encoded.lens.cpu().numpy(), given.frame_seconds)
+
+    return decode
+
+
+def _word_ngram(given: Resources) -> NgramModel:
+    assert given.lm is not None and given.lm.ngram is not None, "checked by require_decoder"
+    return given.lm.ngram
 
 
 def _frame_greedy(given: Resources) -> Search:
@@ -232,6 +265,7 @@ def _ctc_frame_seconds(given: Resources) -> float:
     return given.frame_seconds / given.model.config.ctc_frames
 
 
+WORDS = frozenset({"word-ngram"})
 DECODERS = {
     decoder.name: decoder
     for decoder in (
@@ -240,9 +274,10 @@ DECODERS = {
         Decoder("attention-greedy", frozenset({"attention"}), _attention_greedy, beam=False),
         Decoder("attention-beam", frozenset({"attention"}), _attention_beam),
         Decoder("joint", frozenset({"ctc", "attention"}), _joint),
-        Decoder("ctc-lexicon", frozenset({"ctc"}), _ctc_lexicon, lm=frozenset({"word-ngram"}), words=True),
+        Decoder("ctc-lexicon", frozenset({"ctc"}), _ctc_lexicon, lm=WORDS, words=True),
         Decoder("frame-greedy", frozenset({"frame"}), _frame_greedy, beam=False),
         Decoder("frame-viterbi", frozenset({"frame"}), _frame_viterbi, beam=False),
+        Decoder("frame-lexicon", frozenset({"frame"}), _frame_lexicon, lm=WORDS, beam=False, words=True),
     )
 }
 

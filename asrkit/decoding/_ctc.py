@@ -11,6 +11,8 @@ import numpy as np
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.errors import DataError
 
+IMPOSSIBLE = np.float32(-1e30)  # in place of -inf, so that a search always ends with something
+
 
 class Utterance(NamedTuple):
     """Log posteriors f32[T, V] of valid frames; of each frame the best token int64[T] and its own f32[T]."""

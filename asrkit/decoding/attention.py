@@ -12,19 +12,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from asrkit.decoding._ctc import utterances
+from asrkit.decoding._ctc import IMPOSSIBLE, utterances
 from asrkit.decoding._ctc_kernels import align
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.models.asr import AsrModel
 from asrkit.models.encoded import Encoded
 
 SHORTEST = 4  # feature frames: at most one token every 40 ms, 25 a second
-IMPOSSIBLE = np.float32(-1e30)
 
 
 def longest(model: AsrModel, encoded: Encoded) -> Tensor:
     """The most tokens each utterance may have, int64[B], where nothing else bounds them."""
-    return encoded.lens * model.stride // SHORTEST + 1
+    return encoded.lens * model.stride // SHORTEST + (encoded.lens > 0)
 
 
 class DecoderScorer:

@@ -7,11 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asrkit.decoding._ctc import utterances
+from asrkit.decoding._ctc import IMPOSSIBLE, utterances
 from asrkit.decoding._ctc_kernels import compiled
 from asrkit.decoding.hypothesis import Hypothesis
-
-IMPOSSIBLE = np.float32(-1e30)  # in place of -inf, so that there always is a best path
 
 
 class Chain(NamedTuple):
@@ -159,7 +157,7 @@ def frame_viterbi_search(
         parts = {"frame": total - changes, "bigram": changes} if len(frames) else {}
         results.append(
             [
-                _hypothesis(
+                segment_hypothesis(
                     frames, labels, begins, total if parts else 0.0, parts, token_ids, frame_seconds, silence
                 )
             ]
@@ -185,7 +183,7 @@ def frame_greedy_search(
         score = float(best.sum(dtype=np.float64))
         results.append(
             [
-                _hypothesis(
+                segment_hypothesis(
                     frames, path[begins], begins, score, {"frame": score}, token_ids, frame_seconds, silence
                 )
             ]
@@ -193,7 +191,7 @@ def frame_greedy_search(
     return results
 
 
-def _hypothesis(
+def segment_hypothesis(
     frames: np.ndarray,
     labels: np.ndarray,
     begins: np.ndarray,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config import LmConfig, TransformerDecoderConfig, neural_lm_shape
+from asrkit.lm.ngram import NgramModel
 from asrkit.models.asr import Batch, Loss
 from asrkit.models.decoders import decoder_inputs, decoder_loss, decoder_targets
 from asrkit.models.decoders.transformer import TransformerDecoder
@@ -44,12 +45,12 @@ class LanguageModel:
 
     Attributes:
         kind: as in ``lm.kind``.
-        arpa: file of an n-gram model, of words or of tokens.
+        ngram: an n-gram model, of words or of tokens.
         network: of a neural model.
     """
 
     kind: str
-    arpa: Path | None = None
+    ngram: NgramModel | None = None
     network: NeuralLm | None = None
 
 
@@ -65,11 +66,12 @@ def load_lm(config: LmConfig, folder: Path, vocab: int, device: torch.device) ->
 
     Raises:
         ModelError: the weights are damaged or do not fit.
+        DataError: the n-gram model is damaged.
     """
     if config.kind == "none":
         return None
     if config.kind.endswith("-ngram"):
-        return LanguageModel(config.kind, arpa=folder / NGRAM)
+        return LanguageModel(config.kind, ngram=NgramModel.read_arpa(folder / NGRAM))
     network = NeuralLm(neural_lm_shape(config), vocab)
     load_weights(folder / WEIGHTS, network)
     return LanguageModel(config.kind, network=network.to(device).eval())

@@ -107,8 +107,8 @@ class AsrModel(nn.Module):
     @property
     def stride(self) -> int:
         """Feature frames to one encoder frame."""
-        features = 5040  # divisible by every number up to 10
-        return features // int(self.encoder.output_frames(torch.tensor(features)))
+        features = 1_000_000  # so many that rounding up the number of encoder frames does not matter
+        return round(features / int(self.encoder.output_frames(torch.tensor(features))))
 
     def encode(self, feats: Tensor, lens: Tensor) -> Encoded:
         """Features f32[B, T, F] with lengths int64[B] to encoder frames; T may be 0."""

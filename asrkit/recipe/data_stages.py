@@ -157,7 +157,7 @@ def check(workspace: Workspace, prints: Prints) -> None:
 
     config = workspace.config
     tokens = load_tokenizer(workspace.folder / "tokenizer")
-    output_frames = build_model(config, len(tokens.tokens)).output_frames
+    output_frames = build_model(config, len(tokens.tokens), labels=1).output_frames
     for role, names in (("train", config.corpus.train), ("dev", config.corpus.dev)):
         kept: list[Utterance] = []
         for name in dict.fromkeys(names):

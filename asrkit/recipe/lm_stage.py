@@ -61,7 +61,7 @@ def ngram(workspace: Workspace, texts: list[list[str]], dev: list[list[str]]) ->
 
     model = estimate(texts, workspace.config.lm.order)
     model.write_arpa(lm_folder(workspace) / NGRAM)
-    return model.perplexity(dev)
+    return model.perplexity(dev).including_oov
 
 
 def neural(

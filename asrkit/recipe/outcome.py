@@ -15,7 +15,15 @@ from asrkit.decoding import DECODERS
 from asrkit.recipe.places import decode_folder, labels_folder, labels_path, reported_sets
 from asrkit.recipe.workspace import Workspace
 from asrkit.recognizer import newest_weights
-from asrkit.report.results import DataSet, Experiment, ResultRow, SimilarityRow, environment, write_results
+from asrkit.report.results import (
+    DataSet,
+    Experiment,
+    ResultRow,
+    SimilarityRow,
+    environment,
+    write_results,
+    write_results_json,
+)
 from asrkit.scoring.bootstrap import confidence_interval
 from asrkit.scoring.rates import RATES, ErrorCounts
 from asrkit.scoring.report import write_score
@@ -62,10 +70,17 @@ def score_recipe(
         row = score_frames(workspace, name)
         rows.append(row)
         lines.append(f"{name} frames: {100 * row.counts.rate:.2f} % wrong of {row.counts.reference}")
-    write_results(
-        workspace.folder / "RESULTS.md", rows, describe(workspace, sets), environment(), similar=similar
-    )
+    facts = (rows, describe(workspace, sets), environment_of(workspace))
+    write_results_json(workspace.folder / "results.json", *facts)
+    write_results(workspace.folder / "RESULTS.md", *facts, similar=similar)
     return lines
+
+
+def environment_of(workspace: Workspace) -> dict[str, str]:
+    """This software and machine; and what trained the model, where that differs."""
+    now, path = environment(), workspace.folder / "checkpoints" / "env.json"
+    then = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
+    return now | {f"training {name}": fact for name, fact in then.items() if fact != now.get(name)}
 
 
 def units_of(tokenizer: Tokenizer, decoder: str, units: Sequence[str]) -> list[str]:

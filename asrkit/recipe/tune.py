@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from asrkit.config import with_weights
 from asrkit.data.utterance import Utterance
@@ -56,17 +55,15 @@ def tune_weights(
         raise DataError("no utterance to tune on could be read", "see the dev sets")
     unit = units_of(recognizer.tokenizer, recognizer.settings.decoder, [unit])[0]
     references = {u.id: recognizer.tokenizer.reference(u.text, unit) for u, _ in waves}
-    with torch.inference_mode():
-        encoded = [recognizer.encode([wave]) for _, wave in track(waves, "tune: encode")]
+    encoded = [recognizer.encode([wave]) for _, wave in track(waves, "tune: encode")]
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     table: list[dict[str, Any]] = []
     for chosen in track(combinations, "tune"):
         recognizer.settings = with_weights(settings, chosen)
-        with torch.inference_mode():
-            texts = {
-                u.id: hypothesis_text(recognizer.search(item)[0][0], recognizer.tokenizer)
-                for (u, _), item in zip(waves, encoded, strict=True)
-            }
+        texts = {
+            u.id: hypothesis_text(recognizer.search(item)[0][0], recognizer.tokenizer)
+            for (u, _), item in zip(waves, encoded, strict=True)
+        }
         errors = score_texts(references, texts, unit).total
         table.append({**chosen, "errors": errors.errors, "rate": round(100 * errors.rate, 3)})
         tell("  " + "  ".join(f"{key} {number:g}" for key, number in table[-1].items()))

@@ -6,11 +6,12 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from asrkit.files import atomic_write
+from asrkit.files import atomic_write, write_json
 from asrkit.scoring.rates import ErrorCounts
 
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -85,6 +86,67 @@ def environment() -> dict[str, str]:
         "machine": f"{_cpu()}, {_threads()} threads",
         "system": platform.platform(),
     }
+
+
+def write_results_json(
+    path: Path | str,
+    rows: Sequence[ResultRow],
+    experiment: Experiment,
+    environment: Mapping[str, str],
+) -> None:
+    """Write what RESULTS.md tells as data, for :func:`summary`."""
+    content = asdict(experiment) | {"environment": dict(environment)}
+    content["rows"] = [
+        {
+            "set": row.set,
+            "decoder": row.decoder,
+            "unit": row.unit,
+            "errors": row.counts.errors,
+            "reference": row.counts.reference,
+            "rate": row.counts.rate,
+            "interval": row.interval,
+        }
+        for row in rows
+    ]
+    write_json(path, content)
+
+
+def summary(title: str, experiments: Mapping[str, Mapping[str, Any]], sets: Sequence[str]) -> str:
+    """One Markdown page on several experiments, from their ``results.json``.
+
+    Args:
+        title: heading.
+        experiments: name -> content of its results.json, in the order of the table.
+        sets: the sets shown; empty: all.
+    """
+    table: list[tuple[str, ...]] = [
+        ("experiment", "parameters", "minutes", "seed", "set", "decoder", "unit", "error", "95 % interval")
+    ]
+    facts = []
+    for name, content in experiments.items():
+        shown = [row for row in content["rows"] if not sets or row["set"] in sets]
+        about = (
+            name,
+            f"{content['parameters']:,}",
+            f"{content['training_seconds'] / 60:.0f}",
+            str(content["seed"]),
+        )
+        for row in shown:
+            interval = " – ".join(f"{100 * end:.2f}" for end in row["interval"] or ()) or "–"
+            rate = f"{100 * row['rate']:.2f}"
+            table.append((*about, row["set"], row["decoder"], row["unit"], rate, interval))
+            about = ("", "", "", "")
+        commit = content["environment"].get("training commit", content["environment"]["commit"])
+        facts.append(f"- {name}: `{content['command']}`, {content['date']}, commit {commit}\n")
+    return "\n".join(
+        (
+            f"<!-- Written by `asrkit results`; changes made by hand are lost. -->\n# {title}\n",
+            "Percentages of the reference's units; the interval is by bootstrap over utterances.\n",
+            _markdown(table, left=1),
+            "## How\n",
+            "".join(facts),
+        )
+    )
 
 
 def write_results(

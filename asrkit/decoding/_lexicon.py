@@ -1,0 +1,118 @@
+"""What the decoders with a lexicon share: its graph, and the word n-gram model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from asrkit.decoding._lexicon_kernels import Graph, WordModel, look_ahead
+from asrkit.errors import DataError, UsageError
+from asrkit.lm.ngram import EOS_ID, UNK_ID, NgramModel
+
+Lexicon = Mapping[str, Sequence[Sequence[int]]]
+"""Words and their spellings in token ids."""
+
+
+def lexicon_graph(
+    lexicon: Lexicon,
+    vocab: int,
+    *,
+    blank: int = -1,
+    separator: int | None = None,
+    silence: Sequence[int] = (),
+) -> Graph:
+    """The graph of all sequences of words; words that share a beginning share its states.
+
+    Args:
+        lexicon: words and their spellings.
+        vocab: number of tokens.
+        blank: id of blank, which no spelling may hold.
+        separator: token that stands between words, but not before the first or after the last.
+        silence: tokens that together may come before, between and after words.
+
+    Raises:
+        DataError: no word has a spelling, or one is empty or holds something that is no token.
+    """
+    children: list[dict[int, int]] = [{}]
+    ends: list[tuple[int, int, int]] = []
+
+    def add(spelling: Sequence[int], word: int) -> None:
+        state = 0
+        for token in spelling[:-1]:
+            state = children[state].setdefault(token, len(children))
+            if state == len(children):
+                children.append({})
+        ends.append((state, spelling[-1], word))
+
+    for word, (text, spellings) in enumerate(lexicon.items()):
+        for spelling in spellings:
+            if not spelling or not all(0 <= token < vocab and token != blank for token in spelling):
+                raise DataError(f"the spelling {[*spelling]} of {text!r} in the lexicon", "use ids of tokens")
+            add(spelling, word)
+    if not ends:
+        raise DataError("no word of the lexicon has a spelling", "see that words and tokens go together")
+    if silence:
+        add(silence, -1)
+    inside = [(s, token, target, -1) for s, known in enumerate(children) for token, target in known.items()]
+    states, complete = len(children), 0
+    if separator is not None:
+        states, complete = states + 1, states
+        inside.append((complete, separator, 0, -1))
+    arcs = np.array(sorted({*inside, *((s, token, complete, word) for s, token, word in ends)}), np.int32)
+    sources, tokens, targets, words = (np.ascontiguousarray(column) for column in arcs.T)
+    final = np.arange(states) == complete
+    first = np.searchsorted(sources, np.arange(states + 1))
+    return Graph(first, tokens, targets, words, final, np.zeros(states))
+
+
+def word_model(
+    graph: Graph, words: Sequence[str], lm: NgramModel | Path | None, weight: float, bonus: float
+) -> WordModel:
+    """The language model for a lexicon's words, and ``graph.ahead`` filled by its unigrams.
+
+    Args:
+        graph: of the lexicon.
+        words: the lexicon's words in order.
+        lm: n-gram model of words, or its ARPA file; None gives every sentence the log probability 0.
+        weight: of its log probabilities.
+        bonus: added for each word.
+
+    Raises:
+        UsageError: a negative weight.
+        DataError: a faulty ARPA file.
+    """
+    if not weight >= 0:
+        raise UsageError(f"language model weight {weight}", "it must not be negative")
+    if lm is None:
+        one, two = np.zeros(1, np.int64), np.zeros(2, np.int64)
+        sure, ids = np.zeros(2, np.float32), np.zeros(len(words), np.int64)
+        model = WordModel(one, sure, sure, two, two, 1, ids, 0, 0, 0.0, float(bonus))
+    else:
+        if not isinstance(lm, NgramModel):
+            lm = NgramModel.read_arpa(lm)
+        model = WordModel(
+            keys=lm.keys,
+            log_probs=lm.log_probs,
+            backoffs=lm.backoffs,
+            suffixes=lm.suffixes,
+            contexts=lm.contexts,
+            size=len(lm.words),
+            ids=np.array([lm.ids.get(word, UNK_ID) for word in words]),
+            start=lm.start,
+            end=EOS_ID,
+            weight=float(weight),
+            bonus=float(bonus),
+        )
+    look_ahead(graph, model.weight * model.log_probs[1 + model.ids].astype(np.float64) + model.bonus)
+    return model
+
+
+def check_beam(size: int, threshold: float, nbest: int = 1, tokens: int = 0) -> None:
+    """Raises UsageError for a beam without room."""
+    if size < 1 or nbest < 1 or tokens < 0 or not threshold > 0:
+        raise UsageError(
+            f"beam size {size}, threshold {threshold}, n-best {nbest}, tokens {tokens}",
+            "sizes must be at least 1, the threshold above 0, tokens at least 0",
+        )

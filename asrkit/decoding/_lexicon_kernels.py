@@ -1,0 +1,384 @@
+"""Compiled loops of lexicon decoding: prefix beam search along a lexicon, with an n-gram model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from asrkit.decoding._ctc_kernels import compiled, find_child, insert, log_add
+
+
+class Graph(NamedTuple):
+    """The token sequences of a lexicon's words, as arcs between states.
+
+    Attributes:
+        first: int64[S + 1]; the arcs that leave state s are ``first[s]`` to ``first[s + 1]``.
+        token: int32[A], what an arc emits.
+        target: int32[A], the state it leads to.
+        word: int32[A], the word it ends; -1: none.
+        final: bool[S], states in which an utterance may end. It may always be empty.
+        ahead: float64[S], what the words that can be reached will add to the score at best, as a guess.
+    """
+
+    first: np.ndarray
+    token: np.ndarray
+    target: np.ndarray
+    word: np.ndarray
+    final: np.ndarray
+    ahead: np.ndarray
+
+
+class WordModel(NamedTuple):
+    """An n-gram model as ``asrkit.lm.ngram.NgramModel`` has it.
+
+    Attributes:
+        keys, log_probs, backoffs, suffixes, contexts: the model's.
+        size: number of its words.
+        ids: int64[W], its word for each word of the lexicon.
+        start: context of the first word.
+        end: its word for the end of a sentence.
+        weight: weight of its log probabilities, at least 0.
+        bonus: added for each word.
+    """
+
+    keys: np.ndarray
+    log_probs: np.ndarray
+    backoffs: np.ndarray
+    suffixes: np.ndarray
+    contexts: np.ndarray
+    size: int
+    ids: np.ndarray
+    start: int
+    end: int
+    weight: float
+    bonus: float
+
+
+@compiled
+def look_ahead(graph: Graph, values: np.ndarray) -> None:
+    """Fill ``graph.ahead`` with the highest of `values` float64[W] among the words that end next.
+
+    States that words begin and end in have 0; all others come after the states that lead to them.
+    """
+    for state in range(graph.final.size - 1, -1, -1):
+        best = -np.inf
+        for arc in range(graph.first[state], graph.first[state + 1]):
+            word = graph.word[arc]
+            best = max(best, values[word] if word >= 0 else graph.ahead[graph.target[arc]])
+        graph.ahead[state] = 0.0 if state == 0 or graph.final[state] else best
+
+
+@compiled
+def predict(lm: WordModel, context: int, word: int) -> tuple[float, int]:
+    """log p(word | context), and the context after it."""
+    score = 0.0
+    while True:
+        key = context * lm.size + word
+        place = np.searchsorted(lm.keys, key)
+        if place < lm.keys.size and lm.keys[place] == key:
+            return score + lm.log_probs[place + 1], lm.contexts[place + 1]
+        score += lm.backoffs[context]
+        context = lm.suffixes[context]
+
+
+@compiled
+def known_child(table: np.ndarray, parents: np.ndarray, arcs: np.ndarray, node: int, arc: int) -> int:
+    """The trie node of prefix `node` followed by `arc`, 0 if there is none; see ``find_child``."""
+    mask = table.size - 1
+    slot = ((node * 1000003 + arc) * 7046029254386353131 >> 24) & mask
+    while table[slot] != 0:
+        child = table[slot]
+        if parents[child] == node and arcs[child] == arc:
+            return child
+        slot = (slot + 1) & mask
+    return 0
+
+
+@compiled
+def lexicon_beam(
+    log_probs: np.ndarray,
+    floor: np.ndarray,
+    graph: Graph,
+    lm: WordModel,
+    beam_size: int,
+    threshold: float,
+    nbest: int,
+    blank: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Prefix beam search over sequences of arcs.
+
+    As ``prefix_beam``, which see, but what grows is a sequence of arcs: tokens, and the words they end. So
+    equal tokens that are different words are different prefixes, and each collects the probability of all
+    its paths. A prefix is ranked by its log probability, those of its words, and the guess of its state.
+
+    A complete prefix, if there is any, is always kept.
+
+    Args:
+        log_probs: float32[T, V], finite.
+        floor: float32[T]; tokens, save blank, that lie below it in a frame are taken for impossible.
+        graph: the lexicon.
+        lm: the language model.
+        beam_size: prefixes kept after each frame, at least 1.
+        threshold: prefixes that score this much less than the best are dropped.
+        nbest: hypotheses returned at most.
+        blank: id of blank.
+
+    Returns:
+        Best first, for N <= nbest hypotheses: int32[N, T], the arcs at the end of each row; int64[N], how
+        many they are; float64[N], log probability of the tokens; float64[N], that of the words.
+    """
+    frames, vocab = log_probs.shape
+    beam_size += 1  # room for a complete prefix
+    capacity = frames * beam_size + 1
+    parents = np.empty(capacity, np.int32)
+    arcs = np.empty(capacity, np.int32)
+    places = np.empty(capacity, np.int32)  # of a node in the beam; -1: outside
+    contexts = np.empty(capacity, np.int64)
+    words = np.empty(capacity)  # log probability of the words
+    extra = np.empty(capacity)  # that weighted, and their bonus
+    parents[0], arcs[0], places[0], contexts[0], words[0], extra[0] = 0, -1, 0, lm.start, 0.0, 0.0
+    nodes = 1
+    slots = 4
+    while slots < 2 * capacity:
+        slots *= 2
+    table = np.zeros(slots, np.int32)
+
+    # The beam: nodes, their log probability, and that of their paths ending in blank, in a token.
+    beam, next_beam = np.zeros(beam_size, np.int32), np.zeros(beam_size, np.int32)
+    total, next_total = np.zeros(beam_size), np.zeros(beam_size)
+    p_b, next_b = np.zeros(beam_size), np.zeros(beam_size)
+    p_nb, next_nb = np.full(beam_size, -np.inf), np.zeros(beam_size)
+    count = 1
+
+    stay_b, stay_nb = np.zeros(beam_size), np.zeros(beam_size)
+    ranks = np.zeros(beam_size)
+    sources = np.zeros(beam_size, np.int64)  # of candidates: place << 32 | arc grown by + 1, 0 if it stays
+
+    row = np.zeros(vocab)
+    for t in range(frames):
+        for token in range(vocab):
+            row[token] = log_probs[t, token] if log_probs[t, token] >= floor[t] else -np.inf
+        row[blank] = log_probs[t, blank]
+        found, best_complete, complete = 0, -np.inf, -1
+        for i in range(count):
+            arc = arcs[beam[i]]
+            b = total[i] + row[blank]
+            nb = -np.inf
+            if arc >= 0:
+                last = graph.token[arc]
+                nb = p_nb[i] + row[last]
+                up = places[parents[beam[i]]]
+                if up >= 0:
+                    before = arcs[beam[up]]
+                    same = before >= 0 and graph.token[before] == last
+                    nb = log_add(nb, (p_b[up] if same else total[up]) + row[last])
+            stay_b[i], stay_nb[i] = b, nb
+            state = graph.target[arc] if arc >= 0 else 0
+            score = log_add(b, nb) + extra[beam[i]]
+            if score > -np.inf:
+                found = insert(ranks, sources, found, score + graph.ahead[state], i << 32)
+                if (arc < 0 or graph.final[state]) and score > best_complete:
+                    best_complete, complete = score, i
+        full = beam_size - 1
+        found = min(found, full)
+        worst = ranks[found - 1] if found == full else -np.inf
+
+        for i in range(count):
+            arc = arcs[beam[i]]
+            last = graph.token[arc] if arc >= 0 else blank
+            state = graph.target[arc] if arc >= 0 else 0
+            for arc in range(graph.first[state], graph.first[state + 1]):
+                token = graph.token[arc]
+                score = (p_b[i] if token == last else total[i]) + row[token] + extra[beam[i]]
+                score += graph.ahead[graph.target[arc]]
+                limit = max(worst, ranks[0] - threshold) if found > 0 else -np.inf
+                if graph.word[arc] >= 0:
+                    score += lm.bonus
+                    if score <= limit:
+                        continue
+                    score += lm.weight * predict(lm, contexts[beam[i]], lm.ids[graph.word[arc]])[0]
+                if score <= limit:
+                    continue
+                node = known_child(table, parents, arcs, beam[i], arc)
+                if node == 0 or places[node] < 0:
+                    found = insert(ranks[:full], sources, found, score, i << 32 | arc + 1)
+                    worst = ranks[found - 1] if found == full else -np.inf
+
+        kept = False
+        limit = ranks[0] - threshold
+        while ranks[found - 1] < limit:
+            found -= 1
+        for k in range(found):
+            i, arc = sources[k] >> 32, (sources[k] & 0xFFFFFFFF) - 1
+            if arc < 0:
+                kept = kept or i == complete
+            elif graph.final[graph.target[arc]]:
+                kept = True
+        if not kept and complete >= 0:
+            sources[found] = complete << 32
+            found += 1
+
+        for i in range(count):
+            places[beam[i]] = -1
+        for k in range(found):
+            i, arc = sources[k] >> 32, (sources[k] & 0xFFFFFFFF) - 1
+            if arc < 0:
+                node = beam[i]
+                next_b[k], next_nb[k] = stay_b[i], stay_nb[i]
+            else:
+                node = find_child(table, parents, arcs, nodes, beam[i], arc)
+                if node == nodes:
+                    nodes += 1
+                    contexts[node], words[node], extra[node] = (
+                        contexts[beam[i]],
+                        words[beam[i]],
+                        extra[beam[i]],
+                    )
+                    if graph.word[arc] >= 0:
+                        gain, contexts[node] = predict(lm, contexts[beam[i]], lm.ids[graph.word[arc]])
+                        words[node] += gain
+                        extra[node] += lm.weight * gain + lm.bonus
+                token = graph.token[arc]
+                last = arcs[beam[i]]
+                same = last >= 0 and graph.token[last] == token
+                next_b[k], next_nb[k] = -np.inf, (p_b[i] if same else total[i]) + row[token]
+            next_total[k] = log_add(next_b[k], next_nb[k])
+            next_beam[k] = node
+            places[node] = k
+        beam, next_beam = next_beam, beam
+        total, next_total = next_total, total
+        p_b, next_b = next_b, p_b
+        p_nb, next_nb = next_nb, p_nb
+        count = found
+
+    found = 0
+    ends = np.zeros(beam_size)
+    for i in range(count):
+        arc = arcs[beam[i]]
+        if arc < 0 or graph.final[graph.target[arc]]:
+            ends[i] = predict(lm, contexts[beam[i]], lm.end)[0]
+            found = insert(ranks, sources, found, total[i] + extra[beam[i]] + lm.weight * ends[i], i)
+    count = min(found, nbest)
+    hypotheses = np.zeros((count, frames), np.int32)
+    lengths = np.zeros(count, np.int64)
+    of_tokens, of_words = np.zeros(count), np.zeros(count)
+    for k in range(count):
+        i = sources[k]
+        of_tokens[k], of_words[k] = total[i], words[beam[i]] + ends[i]
+        node = beam[i]
+        while node > 0:
+            lengths[k] += 1
+            hypotheses[k, frames - lengths[k]] = arcs[node]
+            node = parents[node]
+    return hypotheses, lengths, of_tokens, of_words
+
+
+@compiled
+def lexicon_path(
+    scores: np.ndarray, graph: Graph, lm: WordModel, beam_size: int, threshold: float
+) -> tuple[np.ndarray, float, float]:
+    """The best path in which each frame is in some arc and each arc lasts one frame or more.
+
+    Viterbi with a beam: of paths in the same arc and with the same words to come under the language model,
+    the best goes on. The best path that may end is always kept.
+
+    Args:
+        scores: float32[T, V], log score of each token in each frame, finite.
+        graph, lm, beam_size, threshold: as for ``lexicon_beam``.
+
+    Returns:
+        int32[N], the arcs; the log score of the frames; log probability of the words. Score -inf: no path.
+    """
+    frames = len(scores)
+    beam_size += 1  # room for a path that may end
+    most = 1 + np.diff(graph.first).max()
+    traces = 1
+    came = np.zeros(frames * beam_size + 1, np.int32)
+    traced = np.full(frames * beam_size + 1, -1, np.int32)
+    slots = 4
+    while slots < 2 * beam_size * most:
+        slots *= 2
+    table = np.zeros(slots, np.int32)  # of candidates, from 1
+
+    # Paths: the arc they are in, its entry in the trace, context, score; and those of candidates.
+    arcs, trace = np.full(beam_size, -1, np.int32), np.zeros(beam_size, np.int32)
+    contexts, totals = np.full(beam_size, lm.start), np.zeros(beam_size)
+    new_arcs, new_trace = np.zeros(beam_size * most, np.int32), np.zeros(beam_size * most, np.int32)
+    new_contexts, new_totals = np.zeros(beam_size * most, np.int64), np.zeros(beam_size * most)
+    ranks = np.zeros(beam_size * most)
+    entered = np.zeros(beam_size * most, np.bool_)
+    count = 1
+    for t in range(frames):
+        table[:] = 0
+        found, best = 0, -np.inf
+        for i in range(count):
+            state = graph.target[arcs[i]] if arcs[i] >= 0 else 0
+            # First it stays in its arc, unless this is the first frame; then it leaves it by another.
+            for arc in range(graph.first[state] - 1, graph.first[state + 1]):
+                enters = arc >= graph.first[state]
+                if not enters:
+                    arc = arcs[i]
+                    if arc < 0:
+                        continue
+                total, context = totals[i] + scores[t, graph.token[arc]], contexts[i]
+                rank = total + graph.ahead[graph.target[arc]]
+                if enters and graph.word[arc] >= 0:
+                    if rank + lm.bonus < best - threshold:
+                        continue
+                    gain, context = predict(lm, context, lm.ids[graph.word[arc]])
+                    gain = lm.weight * gain + lm.bonus
+                    total, rank = total + gain, rank + gain
+                if rank < best - threshold:
+                    continue
+                best = max(best, rank)
+                slot = ((context * 1000003 + arc) * 7046029254386353131 >> 24) & (slots - 1)
+                while table[slot] != 0:
+                    k = table[slot] - 1
+                    if new_arcs[k] == arc and new_contexts[k] == context:
+                        break
+                    slot = (slot + 1) & (slots - 1)
+                if table[slot] == 0:
+                    k = found
+                    found += 1
+                    table[slot] = found
+                    new_arcs[k], new_contexts[k] = arc, context
+                elif new_totals[k] >= total:
+                    continue
+                new_totals[k], ranks[k], new_trace[k], entered[k] = total, rank, trace[i], enters
+
+        count, final = 0, -1
+        for k in range(found):
+            if graph.final[graph.target[new_arcs[k]]] and (final < 0 or ranks[k] > ranks[final]):
+                final = k
+        for k in np.argsort(-ranks[:found]):
+            if (count < beam_size - 1 and ranks[k] >= best - threshold) or k == final:
+                arcs[count], contexts[count], totals[count] = new_arcs[k], new_contexts[k], new_totals[k]
+                trace[count] = new_trace[k]
+                if entered[k]:
+                    came[traces], traced[traces] = new_trace[k], new_arcs[k]
+                    trace[count] = traces
+                    traces += 1
+                count += 1
+
+    best, last, words = -np.inf, 0, 0.0
+    for i in range(count):
+        if arcs[i] >= 0 and graph.final[graph.target[arcs[i]]]:
+            total = totals[i] + lm.weight * predict(lm, contexts[i], lm.end)[0]
+            if total > best:
+                best, last = total, trace[i]
+    path = np.zeros(frames, np.int32)
+    length = 0
+    while last > 0:
+        length += 1
+        path[frames - length] = traced[last]
+        last = came[last]
+    path = path[frames - length :]
+    context = lm.start
+    for word in graph.word[path]:
+        if word >= 0:
+            gain, context = predict(lm, context, lm.ids[word])
+            words += gain
+            best -= lm.bonus
+    words += predict(lm, context, lm.end)[0]
+    return path, best - lm.weight * words, words

@@ -1,0 +1,158 @@
+"""CTC beam search over the words of a lexicon, with a word n-gram model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from asrkit.decoding._ctc import IMPOSSIBLE, Utterance, ctc_hypothesis, utterances
+from asrkit.decoding._ctc_kernels import align
+from asrkit.decoding._lexicon import Lexicon, check_beam, lexicon_graph, word_model
+from asrkit.decoding._lexicon_kernels import lexicon_beam
+from asrkit.decoding.hypothesis import Hypothesis
+from asrkit.lm.ngram import NgramModel
+from asrkit.text.lexicon import Lexicon as Pronunciations
+from asrkit.text.tokenizer import BLANK_ID, SPACE, UNK_ID, PhoneTokenizer, Tokenizer
+
+
+class CtcLexiconSearch:
+    """Prefix beam search (as in ``ctc_prefix_beam``) over sequences of a lexicon's words.
+
+    Where ``<space>`` is a token, one stands between two words, and none before the first or after the last.
+    Every sequence of tokens collects the probability of all its paths, so that with a beam wide enough, no
+    limit on tokens and no threshold, the scores are exact. Of the spellings of a sequence of words, the best
+    counts.
+
+    Args:
+        tokens: the token strings by id, blank first.
+        lexicon: words and their spellings; see :func:`lexicon_spellings`.
+        lm: n-gram model of words, or its ARPA file. A word that it does not list is its ``<unk>``.
+        beam_size: sequences kept after each frame.
+        beam_tokens: tokens looked at in each frame, the likeliest, and blank; 0: all.
+        beam_threshold: sequences that score this much less than the best are dropped.
+        lm_weight: weight of the model's log probabilities.
+        word_bonus: added for each word.
+        nbest: hypotheses returned for each utterance, at most `beam_size`.
+        threads: utterances decoded at once.
+
+    Raises:
+        UsageError: a size, threshold or weight is out of range.
+        DataError: no word has a spelling, or one holds something that is no token; a faulty ARPA file.
+    """
+
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        lexicon: Lexicon,
+        lm: NgramModel | Path | None,
+        *,
+        beam_size: int = 100,
+        beam_tokens: int = 0,
+        beam_threshold: float = 50.0,
+        lm_weight: float = 1.0,
+        word_bonus: float = 0.0,
+        nbest: int = 1,
+        threads: int = 1,
+    ) -> None:
+        check_beam(beam_size, beam_threshold, nbest, beam_tokens)
+        self.words = list(lexicon)
+        self.separated = SPACE in tokens
+        separator = tokens.index(SPACE) if self.separated else None
+        self.graph = lexicon_graph(lexicon, len(tokens), blank=BLANK_ID, separator=separator)
+        self.lm = word_model(self.graph, self.words, lm, lm_weight, word_bonus)
+        self.named_lm = lm is not None
+        self.beam_size, self.beam_tokens, self.beam_threshold = beam_size, beam_tokens, float(beam_threshold)
+        self.nbest, self.threads = nbest, threads
+
+    def __call__(
+        self, log_probs: np.ndarray, lens: np.ndarray, frame_seconds: float
+    ) -> list[list[Hypothesis]]:
+        """Decode a batch.
+
+        Args:
+            log_probs: log posteriors f32[B, T, V].
+            lens: int64[B], valid frames; what lies beyond them has no influence.
+            frame_seconds: seconds per frame, for the times.
+
+        Returns:
+            The n-best list of each utterance, best first, no two with the same words. ``score`` is
+            ``ctc + lm_weight * lm + word_bonus * words`` of its parts; times and confidences are those of
+            ``ctc_prefix_beam``. A token of probability 0 has the log probability -1e30 here, so that some
+            sequence is always found.
+
+        Raises:
+            DataError: a frame holds NaN or +inf, or gives no token a probability above zero.
+        """
+
+        def decode(utterance: Utterance) -> list[Hypothesis]:
+            return list(islice(self._decode(utterance, frame_seconds), self.nbest))
+
+        batch = utterances(log_probs, lens)
+        if self.threads <= 1:
+            return [decode(utterance) for utterance in batch]
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(decode, batch))
+
+    def _decode(self, utterance: Utterance, frame_seconds: float) -> Iterator[Hypothesis]:
+        frames = np.maximum(utterance.frames, IMPOSSIBLE)
+        seen: set[tuple[int, ...]] = set()
+        for arcs, ctc, lm in self._search(frames):
+            ends = np.flatnonzero(self.graph.word[arcs] >= 0)
+            sentence = tuple(self.graph.word[arcs[ends]].tolist())
+            if sentence in seen or (seen and ctc < IMPOSSIBLE / 2):
+                continue
+            seen.add(sentence)
+            tokens = self.graph.token[arcs]
+            spans, peaks = align(frames, utterance.best, tokens, BLANK_ID)
+            words, begin = [], 0
+            for word, end in zip(sentence, (ends + 1).tolist(), strict=True):
+                words.append((self.words[word], begin, end))
+                begin = end + self.separated
+            yield replace(
+                ctc_hypothesis(tokens.tolist(), ctc, spans, peaks, frame_seconds),
+                score=ctc + self.lm.weight * lm + self.lm.bonus * len(words),
+                parts={"ctc": ctc, "lm": lm} if self.named_lm else {"ctc": ctc},
+                words=tuple(words),
+            )
+
+    def _search(self, frames: np.ndarray) -> Iterator[tuple[np.ndarray, float, float]]:
+        """Arcs and log probabilities of the tokens and of the words, best first."""
+        count, vocab = frames.shape
+        floor = np.full(count, -np.inf, np.float32)
+        if 0 < self.beam_tokens < vocab:
+            floor = np.partition(frames, -self.beam_tokens, axis=1)[:, -self.beam_tokens]
+        size = self.beam_size
+        found = lexicon_beam(frames, floor, self.graph, self.lm, size, self.beam_threshold, size, BLANK_ID)
+        for row, length, ctc, lm in zip(*found, strict=True):
+            yield row[count - length :], float(ctc), float(lm)
+
+
+def lexicon_spellings(
+    words: Iterable[str], tokenizer: Tokenizer, lexicon: Pronunciations | None = None
+) -> dict[str, list[list[int]]]:
+    """How words are written in a tokenizer's tokens.
+
+    Args:
+        words: normalised words.
+        tokenizer: of any kind. Characters and sub-words spell a word in one way, phones in as many as it has
+            pronunciations.
+        lexicon: pronunciations in place of a phone tokenizer's own.
+
+    Returns:
+        The words that can be expressed in full, each with its spellings.
+    """
+    spellings: dict[str, list[list[int]]] = {}
+    for word in words:
+        if isinstance(tokenizer, PhoneTokenizer):
+            spoken = (lexicon or tokenizer.lexicon).pronounce(word)
+            ways = [[tokenizer.ids.get(phone, UNK_ID) for phone in phones] for phones in spoken]
+        else:
+            ways = [tokenizer.encode(word)]
+        if known := [way for way in ways if way and UNK_ID not in way]:
+            spellings[word] = known
+    return spellings
