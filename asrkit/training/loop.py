@@ -66,7 +66,7 @@ def train(
     model.to(place).train()
     optimizer = make_optimizer(model, config)
     scaler = torch.amp.GradScaler(place.type, enabled=precision == torch.float16)
-    wrapped = DistributedDataParallel(model, find_unused_parameters=True) if world > 1 else model
+    wrapped = DistributedDataParallel(model, find_unused_parameters=skips(model)) if world > 1 else model
 
     def plan(epoch: int) -> list[list[list[Item]]]:
         """The epoch's updates, each a group of batches."""
@@ -167,6 +167,12 @@ def train(
             updates = plan(state.epoch)
     processes.end_processes()
     return state
+
+
+def skips(model: Trainable) -> bool:
+    """Whether an update may leave parameters without a gradient."""
+    drops = any(getattr(module, "layer_drop", 0) > 0 for module in model.modules())
+    return drops or (isinstance(model, AsrModel) and model.config.lm_share > 0)
 
 
 def end_epoch(state: TrainState, config: TrainConfig, dev_error: float, over: bool) -> None:

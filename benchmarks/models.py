@@ -1,0 +1,173 @@
+"""The presets of conf/model side by side: size, speed, what they reached; writes docs/presets.md and .png.
+
+    python benchmarks/models.py [--threads 2] [--repeats 5] [--results recipes/an4/results]
+
+Training speed is that of whole updates on batches of real recordings at the preset's own precision, decoding
+speed that of its own decoder on one thread, without a language model. Presets run in turns; figures are
+medians. Accuracy is read from the results.json files of trainings, by the `model=` of their command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from asrkit.config import Config, load_config
+from asrkit.data.audio import read_audio
+from asrkit.decoding import Resources, require_decoder
+from asrkit.features.frontend import Frontend
+from asrkit.models.asr import AsrModel, Batch, build_model
+from asrkit.text.labels import LabelCounts, LabelSet
+from asrkit.text.tokenizer import CharTokenizer
+from asrkit.training.hardware import autocast, choose_precision
+from asrkit.training.loop import make_optimizer
+
+ROOT = Path(__file__).parent.parent
+PROMPTS = ROOT / "recipes/prompts/data/audio"
+RECIPE = ROOT / "recipes/an4/recipe.yaml"
+RATE, BATCH_SECONDS = 16000, 60.0
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
+
+
+def preset(name: str) -> Config:
+    return load_config(RECIPE, (f"model={name}",), ROOT / "conf")
+
+
+def recordings(seconds: float) -> list[np.ndarray]:
+    """Prompts of two to eight seconds, until there are `seconds` of them with their padding."""
+    waves: list[np.ndarray] = []
+    for path in sorted(PROMPTS.glob("*.opus")):
+        wave = read_audio(path, RATE)
+        if 2 * RATE <= len(wave) <= 8 * RATE:
+            waves.append(wave)
+        if len(waves) * max(map(len, waves), default=0) > seconds * RATE:
+            return waves[:-1]
+    return waves
+
+
+def make_batch(config: Config, waves: list[np.ndarray], labels: int) -> Batch:
+    """Features of the recordings, with made-up texts of fifteen characters a second."""
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waves], batch_first=True)
+    feats, lens = Frontend(config.features)(samples, torch.tensor([len(w) for w in waves]))
+    counts = torch.tensor([12 * len(w) // RATE for w in waves])
+    tokens = torch.randint(2, len(LETTERS) + 2, (len(waves), int(counts.max())), generator=generator)
+    tokens.masked_fill_(torch.arange(tokens.shape[1]) >= counts[:, None], 0)
+    frames = torch.randint(0, labels, feats.shape[:2], generator=generator)
+    return Batch([""] * len(waves), feats, lens, tokens, counts, frames, sum(map(len, waves)) / RATE)
+
+
+def update_seconds(model: AsrModel, batch: Batch, config: Config, optimizer: torch.optim.Optimizer) -> float:
+    place = torch.device("cpu")
+    start = time.perf_counter()
+    with autocast(place, choose_precision(config.train.precision, place)):
+        loss = model.train().loss(batch)
+    (loss.total / len(batch.ids)).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), config.train.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return time.perf_counter() - start
+
+
+def decode_seconds(model: AsrModel, config: Config, tokenizer: CharTokenizer, batch: Batch) -> float:
+    labels = LabelSet.of(tokenizer)
+    counts = LabelCounts.of([np.zeros(1, np.int64)], len(labels.names))
+    decoder = require_decoder(config.decode.decoder, model.heads)
+    seconds = 0.01 * model.stride
+    with torch.inference_mode():
+        search = decoder.make(
+            Resources(model.eval(), tokenizer, config.decode, seconds, labels=labels, counts=counts)
+        )
+        start = time.perf_counter()
+        for feats, lens in zip(batch.feats, batch.feat_lens, strict=True):
+            search(model.encode(feats[None, : int(lens)], lens[None]))
+    return time.perf_counter() - start
+
+
+def reached(folder: Path) -> dict[str, list[str]]:
+    """Preset -> what its trainings reached on their test sets: the main decoder's errors."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("*.json")):
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        words = dict(w.split("=", 1) for w in content["command"].split() if "=" in w)
+        rows = [row for row in content["rows"] if row["set"] == "test"]
+        first = [row for row in rows if row["decoder"] in (rows[0]["decoder"], "argmax")]
+        errors = ", ".join(f"{row['unit']} {100 * row['rate']:.1f} %" for row in first)
+        found.setdefault(words.get("model", "pyramid-ctc"), []).append(f"{path.stem}: {errors}")
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--results", type=Path, default=ROOT / "recipes/an4/results")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/presets")
+    args = parser.parse_args()
+    torch.set_flush_denormal(True)
+    tokenizer, accuracy = CharTokenizer("char", ["<space>", *LETTERS]), reached(args.results)
+    waves, few = recordings(BATCH_SECONDS), recordings(15.0)
+    rows = []
+    for path in sorted((ROOT / "conf/model").glob("*.yaml")):
+        config = preset(path.stem)
+        torch.manual_seed(0)
+        labels = len(LabelSet.of(tokenizer).names)
+        model = build_model(config, len(tokenizer.tokens), labels)
+        optimizer, batch = make_optimizer(model, config.train), make_batch(config, waves, labels)
+        torch.set_num_threads(args.threads)
+        updates = [update_seconds(model, batch, config, optimizer) for _ in range(args.repeats + 1)][1:]
+        torch.set_num_threads(1)
+        short = make_batch(config, few, labels)
+        decodes = [decode_seconds(model, config, tokenizer, short) for _ in range(args.repeats + 1)][1:]
+        parameters = sum(p.numel() for p in model.parameters()) / 1e6
+        speed = batch.seconds / statistics.median(updates)
+        factor = statistics.median(decodes) / short.seconds
+        heads = "+".join(sorted(model.heads))
+        rows.append(
+            (path.stem, config.model.encoder, heads, parameters, speed, factor, accuracy.get(path.stem, []))
+        )
+        print(rows[-1], flush=True)
+    write_table(args.out.with_suffix(".md"), rows, args.threads)
+    draw(args.out.with_suffix(".png"), rows)
+
+
+def write_table(path: Path, rows: list[tuple[Any, ...]], threads: int) -> None:
+    lines = [
+        "<!-- Written by benchmarks/models.py. -->",
+        "",
+        f"| preset | encoder | heads | M parameters | training, × real time ({threads} threads) | "
+        "decoding, real-time factor (1 thread, untrained) | AN4 test |",
+        "|---|---|---|---:|---:|---:|---|",
+    ]
+    for name, encoder, heads, parameters, speed, factor, found in rows:
+        lines.append(
+            f"| {name} | {encoder} | {heads} | {parameters:.1f} | {speed:.0f} | {factor:.3f} | "
+            f"{'; '.join(found) or '–'} |"
+        )
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def draw(path: Path, rows: list[tuple[Any, ...]]) -> None:
+    """Training speed over size."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, encoder, _, parameters, speed, _, _ in rows:
+        color = {"mlp": "C0", "pyramid": "C1", "transformer": "C2", "conformer": "C3"}[encoder]
+        axes.scatter(parameters, speed, s=60, color=color)
+        axes.annotate(name, (parameters, speed), xytext=(6, 4), textcoords="offset points", fontsize=9)
+    axes.set(xlabel="million parameters", ylabel="training speed, × real time", yscale="log")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
