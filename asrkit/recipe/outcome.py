@@ -126,11 +126,20 @@ def describe(workspace: Workspace, sets: Mapping[str, Sequence[Utterance]]) -> E
         normalizer=config.text.normalizer,
         parameters=parameters,
         training_seconds=read_state(checkpoints(saved)[-1]).seconds,
+        losses=last_losses(workspace.folder / "metrics.jsonl"),
         data=tuple(
             DataSet(name, len(found), sum(u.duration for u in found) / 3600, reference_hash(found))
             for name, found in sets.items()
         ),
     )
+
+
+def last_losses(metrics: Path) -> tuple[float, float]:
+    """The last training and dev loss in metrics.jsonl; NaN where none was logged."""
+    found = {"loss": float("nan"), "dev_loss": float("nan")}
+    for line in metrics.read_text(encoding="utf-8").splitlines():
+        found |= {name: x for name, x in json.loads(line).items() if name in found}
+    return found["loss"], found["dev_loss"]
 
 
 def reference_hash(utterances: Sequence[Utterance]) -> str:

@@ -59,6 +59,7 @@ class Experiment:
         normalizer: name of the text normalisation.
         parameters: number of model parameters.
         training_seconds: time spent in training.
+        losses: per utterance, of the last training updates logged and of the dev sets after the last epoch.
         data: every set trained on, tuned on or reported.
     """
 
@@ -69,6 +70,7 @@ class Experiment:
     normalizer: str
     parameters: int
     training_seconds: float
+    losses: tuple[float, float]
     data: tuple[DataSet, ...]
 
 
@@ -173,6 +175,7 @@ def write_results(
         "text normaliser": experiment.normalizer,
         "model parameters": f"{experiment.parameters:,}",
         "training time": f"{experiment.training_seconds / 60:.1f} min",
+        "loss at the end": "training {:.3f}, dev {:.3f} an utterance".format(*experiment.losses),
         **environment,
     }
     table = [

@@ -8,7 +8,16 @@ import sys
 from pathlib import Path
 
 from asrkit.report.curves import draw_curves
-from asrkit.report.results import DataSet, Experiment, ResultRow, environment, write_results
+from asrkit.report.results import (
+    DataSet,
+    Experiment,
+    ResultRow,
+    SimilarityRow,
+    environment,
+    summary,
+    write_results,
+    write_results_json,
+)
 from asrkit.scoring.rates import ErrorCounts
 
 PAGE = """\
@@ -31,6 +40,7 @@ by bootstrap over utterances.
 - text normaliser: english
 - model parameters: 1,234,567
 - training time: 12.5 min
+- loss at the end: training 1.500, dev 2.250 an utterance
 - commit: 0123abc with uncommitted changes
 - machine: Some CPU, 2 threads
 
@@ -56,11 +66,26 @@ def test_results_page(tmp_path: Path) -> None:
         normalizer="english",
         parameters=1234567,
         training_seconds=750,
+        losses=(1.5, 2.25),
         data=(DataSet("train", 1848, 0.63, "aa11"), DataSet("test", 130, 0.1, "bb22")),
     )
     where = {"commit": "0123abc with uncommitted changes", "machine": "Some CPU, 2 threads"}
     write_results(tmp_path / "RESULTS.md", rows, experiment, where)
     assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == PAGE
+    alike = SimilarityRow("test", "ctc-greedy", {"jaccard": 0.5, "cosine": 0.75})
+    write_results(tmp_path / "RESULTS.md", rows, experiment, where, similar=[alike])
+    page = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert (
+        "| set | decoder | jaccard | cosine |" in page and "| test | ctc-greedy | 0.5000 | 0.7500 |" in page
+    )
+
+    write_results_json(tmp_path / "results.json", rows, experiment, where | {"training commit": "feed"})
+    content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    table = summary("Two", {"an4/a": content, "an4/b": content}, ["test"])
+    line = "| an4/a | 1,234,567 | 12 | 7 | test | ctc-greedy | word | 7.37 | 5.50 – 9.30 |"
+    assert line in table and line.replace("/a", "/b") in table
+    assert "- an4/b: `asrkit train an4 train.lr=1e-3`, 2026-01-31, commit feed" in table
+    assert "| test |" not in summary("None", {"an4/a": content}, ["dev"])
 
 
 def test_environment_is_plain_and_light() -> None:

@@ -134,5 +134,7 @@ def locate(
     if path:
         places = [folder / path for folder in (recipe, root) if folder is not None] or [Path(path)]
     else:
-        places = [root / corpus.default_path, root / corpus.name] if root is not None else []
+        archive = Path(corpus.url).name or corpus.name
+        names = (corpus.default_path, corpus.name, archive)
+        places = [root / name for name in names] if root is not None else []
     return next((place for place in places if place.exists()), None)
