@@ -434,19 +434,28 @@ def validate(config: Config) -> None:
         ConfigError: naming the key and the nearest valid choice.
     """
     for key, item in keys(Config).items():
-        current, meta = value(config, key), item.metadata
-        if meta["choices"] and current not in meta["choices"]:
-            raise ConfigError(f"{key}={current}: not a choice", nearest(str(current), meta["choices"]))
-        for bound, wrong, word in ((meta["low"], "below", "least"), (meta["high"], "above", "most")):
-            if bound is not None and (current < bound if wrong == "below" else current > bound):
-                raise ConfigError(f"{key}={current}: {wrong} {bound:g}", f"the {word} value is {bound:g}")
+        _validate_value(key, value(config, key), item.metadata)
+    for name, numbers in config.decode.tune.items():
+        with_weights(config.decode, {name: 0.0})
+        if not numbers:
+            raise ConfigError(f"decode.tune.{name} has no values", "write a list, for example [0.3, 0.6]")
+        for number in numbers:
+            _validate_value(f"decode.tune.{name}", number, keys(DecodeConfig)[name].metadata)
     _validate_names(config)
     _validate_combinations(config)
 
 
+def _validate_value(key: str, current: Any, meta: Mapping[str, Any]) -> None:
+    if meta["choices"] and current not in meta["choices"]:
+        raise ConfigError(f"{key}={current}: not a choice", nearest(str(current), meta["choices"]))
+    for bound, wrong, word in ((meta["low"], "below", "least"), (meta["high"], "above", "most")):
+        if bound is not None and (current < bound if wrong == "below" else current > bound):
+            raise ConfigError(f"{key}={current}: {wrong} {bound:g}", f"the {word} value is {bound:g}")
+
+
 def _validate_names(config: Config) -> None:
     from asrkit.data.corpora import CORPORA
-    from asrkit.decoding import require_decoder
+    from asrkit.decoding import refuse_idle_weights, require_decoder
     from asrkit.text.normalize import NORMALIZERS
 
     for key, table in (("corpus.name", CORPORA), ("text.normalizer", NORMALIZERS)):
@@ -463,6 +472,7 @@ def _validate_names(config: Config) -> None:
             raise ConfigError(f"{key} is empty", "choose one of: " + ", ".join(known))
     for name in [config.decode.decoder, *config.decode.also]:
         require_decoder(name, config.model.heads, config.lm.kind)
+    refuse_idle_weights(config.decode.tune, config.decode.decoder, config.lm.kind)
 
 
 def _validate_combinations(config: Config) -> None:
@@ -624,6 +634,9 @@ def _merge(layers: list[tuple[dict[str, Any], str]], dotted: list[str]) -> Confi
     for layer, source in steps:
         try:
             content = OmegaConf.from_dotlist([layer]) if isinstance(layer, str) else OmegaConf.create(layer)
+            one_weight = isinstance(layer, str) and layer.startswith("decode.tune.")
+            if not one_weight and OmegaConf.select(content, "decode.tune") is not None:
+                merged.decode.tune = {}  # a grid replaces the one before it
             merged = OmegaConf.merge(merged, content)
         except (OmegaConfBaseException, YAMLError) as error:
             raise _explained(error, source) from error

@@ -192,7 +192,8 @@ class Recognizer:
         H counts the heads of all layers.
         """
         wave = read_audio(transcript.audio, self.config.features.sample_rate)
-        tokens = torch.tensor([self.tokenizer.encode(transcript.text)], dtype=torch.int64)
+        ids = [self.tokenizer.ids[token.text] for token in transcript.tokens]
+        tokens = torch.tensor([ids], dtype=torch.int64)
         feats, lens = self.features([wave])
         batch = Batch([transcript.id], feats, lens, tokens, torch.tensor([tokens.shape[1]]))
         return self.model.attention_maps(batch)[0].numpy()

@@ -11,7 +11,7 @@ from asrkit.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word with its start and end in seconds and a confidence in 0..1."""
+    """A word, or a token, with its start and end in seconds and a confidence in 0..1."""
 
     text: str
     start: float
@@ -39,6 +39,7 @@ class Transcript:
         text: the best hypothesis.
         confidence: 0..1.
         words: the best hypothesis word by word.
+        tokens: the best hypothesis token by token, special ones by name.
         nbest: hypotheses by falling score, the best first.
     """
 
@@ -48,6 +49,7 @@ class Transcript:
     text: str
     confidence: float
     words: list[Word]
+    tokens: list[Word]
     nbest: list[Alternative]
 
 
@@ -65,21 +67,22 @@ def make_transcript(
 ) -> Transcript:
     """Turn an n-best list into text; `offset` (seconds) is added to all times."""
     best = hypotheses[0]
-    words = [
-        Word(
+
+    def timed(text: str, begin: int, end: int) -> Word:
+        return Word(
             text,
             round(offset + float(best.times[begin, 0]), 3),
             round(offset + float(best.times[end - 1, 1]), 3),
             round(float(best.token_confidence[begin:end].mean()), 4),
         )
-        for text, begin, end in hypothesis_words(best, tokenizer)
-    ]
+
     return Transcript(
         id,
         audio,
         round(seconds, 3),
         hypothesis_text(best, tokenizer),
         round(best.confidence, 4),
-        words,
+        [timed(*word) for word in hypothesis_words(best, tokenizer)],
+        [timed(tokenizer.tokens[token], u, u + 1) for u, token in enumerate(best.tokens)],
         [Alternative(hypothesis_text(h, tokenizer), h.score, h.parts) for h in hypotheses],
     )

@@ -25,6 +25,7 @@ KERNELS = "decoding/_ctc_kernels.py"
 DECODING = ("unit/test_ctc_decoding.py", "reference/test_ctc_decode.py")
 MODEL = ("unit/test_models.py", "reference/test_model_loss.py")
 LABELS = ("unit/test_scorers.py", "reference/test_label_beam.py")
+ATTENTION = ("unit/test_attention.py", "reference/test_attention_models.py")
 
 
 class Bug(NamedTuple):
@@ -177,6 +178,90 @@ BUGS = [
         "len(finished) == nbest and best[0] + rise <= finished[-1].score",
         "len(finished) == nbest",
         LABELS,
+    ),
+    Bug(
+        "rotary positions: every next one is the first",
+        "models/attention.py",
+        "torch.arange(first, first + x.shape[-2], ",
+        "torch.arange(x.shape[-2], ",
+        ATTENTION,
+    ),
+    Bug(
+        "linear attention: values in padding count",
+        "models/attention.py",
+        "k, v32 = k * keep, v.float() * keep",
+        "k, v32 = k * keep, v.float()",
+        ATTENTION,
+    ),
+    Bug(
+        "attention maps: not scaled by the width of a head",
+        "models/attention.py",
+        ".float() / q.shape[-1] ** 0.5",
+        ".float()",
+        ATTENTION,
+    ),
+    Bug(
+        "stacked frames: padding is heard",
+        "models/subsampling.py",
+        "x = mask_padding(x, lens)",
+        "x = x.clone()",
+        ATTENTION,
+    ),
+    Bug(
+        "location attention: blind to where it looked",
+        "models/decoders/lstm.py",
+        "summed = summed + self.seen(seen)",
+        "summed = summed + 0 * self.seen(seen)",
+        ATTENTION,
+    ),
+    Bug(
+        "speller: a hypothesis goes on from where another one looked",
+        "models/decoders/lstm.py",
+        "weights=self.weights[index])",
+        "weights=self.weights[index * 0])",
+        ATTENTION,
+    ),
+    Bug(
+        "transformer decoder: every next token is the first",
+        "models/decoders/transformer.py",
+        "sinusoids(tokens.shape[1], self.dim, first)",
+        "sinusoids(tokens.shape[1], self.dim)",
+        ATTENTION,
+    ),
+    Bug(
+        "attention loss: the end is not learnt",
+        "models/decoders/__init__.py",
+        "masked_fill(position > ends, -100)",
+        "masked_fill(position >= ends, -100)",
+        ATTENTION,
+    ),
+    Bug(
+        "attention loss: the encoder is never hidden",
+        "models/asr.py",
+        "None if hidden else encoded",
+        "encoded",
+        ATTENTION,
+    ),
+    Bug(
+        "attention greedy: finished utterances go on scoring",
+        "decoding/attention.py",
+        "total += torch.where(running, score, 0.0)",
+        "total += score",
+        ATTENTION,
+    ),
+    Bug(
+        "attention times: tokens may go back",
+        "decoding/attention.py",
+        "np.maximum.accumulate(weights.argmax(axis=1))",
+        "weights.argmax(axis=1)",
+        ATTENTION,
+    ),
+    Bug(
+        "loop guard: one repetition too many",
+        "decoding/scorers.py",
+        "whole = self.times * period + period - 1",
+        "whole = (self.times + 1) * period + period - 1",
+        ATTENTION,
     ),
 ]
 

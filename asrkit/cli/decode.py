@@ -67,7 +67,7 @@ def command(
     With several files in txt form each line starts with the file's name and a tab.
     """
     from asrkit.config import with_weights
-    from asrkit.decoding import DECODERS, decoders_for, require_decoder
+    from asrkit.decoding import DECODERS, decoders_for, refuse_idle_weights, require_decoder
     from asrkit.files import atomic_write
     from asrkit.progress import track
     from asrkit.recognizer import Recognizer, whole_file
@@ -90,6 +90,8 @@ def command(
     }
     settings = with_weights(settings, {name: x for name, x in given.items() if x is not None})
     search = require_decoder(settings.decoder, recognizer.model.heads, recognizer.config.lm.kind)
+    chosen = [name for name, x in {**given, "beam_size": beam_size}.items() if x is not None]
+    refuse_idle_weights(chosen, settings.decoder, recognizer.config.lm.kind)
     if attention and "attention" not in recognizer.model.heads:
         raise UsageError("--attention needs a model with an attention head", "see asrkit info")
     if nbest and beam_size and nbest > beam_size:
@@ -123,14 +125,13 @@ def command(
 
 
 def draw_map(recognizer: Recognizer, transcript: Transcript, folder: Path) -> None:
-    """Draw where the attention head looks when it is told the transcript, into ``<folder>/<id>.png``."""
+    """Draw where the attention head looks for each token of a transcript, into ``<folder>/<id>.png``."""
     from asrkit.report.attention import draw_attention
     from asrkit.text.tokenizer import SOS_EOS
 
-    pieces = recognizer.tokenizer.pieces(transcript.text)
     draw_attention(
         recognizer.attention_map(transcript),
-        [*pieces, SOS_EOS],
+        [*(token.text for token in transcript.tokens), SOS_EOS],
         recognizer.frame_seconds,
         folder / f"{transcript.id}.png",
         transcript.id,

@@ -56,6 +56,7 @@ class Decoder:
         needs: heads the model must have.
         make: the search for these resources; imports what it needs when called.
         lm: kinds of language model it needs one of; empty: none.
+        weights: settings that change what it finds; ``lm_weight`` also belongs to a fused language model.
         beam: it keeps a beam, and can return n-best lists.
         words: it gives words whatever the tokens are.
     """
@@ -64,6 +65,7 @@ class Decoder:
     needs: frozenset[str]
     make: Callable[[Resources], Search]
     lm: frozenset[str] = frozenset()
+    weights: frozenset[str] = frozenset()
     beam: bool = True
     words: bool = False
 
@@ -265,21 +267,73 @@ def _ctc_frame_seconds(given: Resources) -> float:
     return given.frame_seconds / given.model.config.ctc_frames
 
 
+CTC, ATTENTION, FRAME = (frozenset({head}) for head in ("ctc", "attention", "frame"))
 WORDS = frozenset({"word-ngram"})
+FUSED = frozenset({"token-ngram", "lstm", "transformer"})
+"""Kinds of language model that label-synchronous search takes in where there is one."""
+
 DECODERS = {
     decoder.name: decoder
     for decoder in (
-        Decoder("ctc-greedy", frozenset({"ctc"}), _ctc_greedy, beam=False),
-        Decoder("ctc-beam", frozenset({"ctc"}), _ctc_beam),
-        Decoder("attention-greedy", frozenset({"attention"}), _attention_greedy, beam=False),
-        Decoder("attention-beam", frozenset({"attention"}), _attention_beam),
-        Decoder("joint", frozenset({"ctc", "attention"}), _joint),
-        Decoder("ctc-lexicon", frozenset({"ctc"}), _ctc_lexicon, lm=WORDS, words=True),
-        Decoder("frame-greedy", frozenset({"frame"}), _frame_greedy, beam=False),
-        Decoder("frame-viterbi", frozenset({"frame"}), _frame_viterbi, beam=False),
-        Decoder("frame-lexicon", frozenset({"frame"}), _frame_lexicon, lm=WORDS, beam=False, words=True),
+        Decoder("ctc-greedy", CTC, _ctc_greedy, beam=False),
+        Decoder("ctc-beam", CTC, _ctc_beam, weights=frozenset({"beam_size"})),
+        Decoder("attention-greedy", ATTENTION, _attention_greedy, beam=False),
+        Decoder(
+            "attention-beam",
+            ATTENTION,
+            _attention_beam,
+            weights=frozenset({"beam_size", "lm_weight", "length_bonus"}),
+        ),
+        Decoder(
+            "joint",
+            CTC | ATTENTION,
+            _joint,
+            weights=frozenset({"beam_size", "ctc_weight", "lm_weight", "length_bonus"}),
+        ),
+        Decoder(
+            "ctc-lexicon",
+            CTC,
+            _ctc_lexicon,
+            lm=WORDS,
+            weights=frozenset({"beam_size", "lm_weight", "word_bonus"}),
+            words=True,
+        ),
+        Decoder("frame-greedy", FRAME, _frame_greedy, beam=False),
+        Decoder(
+            "frame-viterbi",
+            FRAME,
+            _frame_viterbi,
+            weights=frozenset({"lm_weight", "prior_weight", "min_frames"}),
+            beam=False,
+        ),
+        Decoder(
+            "frame-lexicon",
+            FRAME,
+            _frame_lexicon,
+            lm=WORDS,
+            weights=frozenset({"beam_size", "lm_weight", "word_bonus", "prior_weight", "min_frames"}),
+            beam=False,
+            words=True,
+        ),
     )
 }
+
+
+def refuse_idle_weights(names: Iterable[str], decoder: str, lm: str) -> None:
+    """Refuse settings that a decoder, with this kind of language model, would not look at.
+
+    Raises:
+        UsageError: naming the first, and those that matter.
+    """
+    useful = set(DECODERS[decoder].weights)
+    if decoder in ("attention-beam", "joint") and lm not in FUSED:
+        useful -= {"lm_weight"}
+    for name in names:
+        if name not in useful:
+            matter = ", ".join(sorted(useful)) or "none"
+            raise UsageError(
+                f"{name} changes nothing for {decoder} with lm.kind={lm}", f"what does: {matter}"
+            )
 
 
 def decoders_for(heads: Iterable[str], lm: str = "none") -> list[str]:

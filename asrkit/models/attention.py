@@ -19,22 +19,27 @@ def join_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def rotate(x: Tensor, first: int = 0) -> Tensor:
+def rotate(x: Tensor, first: int = 0, heads: int = 1) -> Tensor:
     """Turn pairs of features by angles that grow with the position (Su et al. 2021, "RoFormer", eq. 34).
 
     The product of a rotated query and a rotated key depends on their distance alone.
 
     Args:
-        x: queries or keys [B, H, T, D].
+        x: queries or keys [..., T, D]; D may hold those of several heads, which are turned alike.
         first: position of the first.
+        heads: how many D holds.
     """
-    half = x.shape[-1] // 2
+    dim = x.shape[-1] // heads
+    half = dim // 2
     positions = torch.arange(first, first + x.shape[-2], device=x.device, dtype=torch.float32)
     rates = 10000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
     angles = positions[:, None] * rates
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    a, b = x[..., :half], x[..., half : 2 * half]
-    return torch.cat([a * cos - b * sin, a * sin + b * cos, x[..., 2 * half :]], dim=-1)
+    cos, sin, rest = angles.cos(), angles.sin(), (0, dim - 2 * half)
+    stay = F.pad(torch.cat([cos, cos], dim=-1), rest, value=1.0).repeat(1, heads).to(x.dtype)
+    cross = F.pad(torch.cat([-sin, sin], dim=-1), rest).repeat(1, heads).to(x.dtype)
+    a, b, last = x.unflatten(-1, (heads, dim)).split([half, half, dim - 2 * half], dim=-1)
+    swapped = torch.cat([b, a, last], dim=-1).flatten(-2)
+    return torch.addcmul(x * stay, swapped, cross)
 
 
 def sinusoids(length: int, dim: int, first: int = 0) -> Tensor:
@@ -42,6 +47,28 @@ def sinusoids(length: int, dim: int, first: int = 0) -> Tensor:
     rates = 10000.0 ** (-torch.arange(0, dim, 2) / dim)
     angles = torch.arange(first, first + length)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :dim]
+
+
+def single(x: Tensor) -> Tensor:
+    """`x` in single precision at least on the CPU, where torch's attention takes up to 5 times longer in bf16."""
+    return x.to(torch.promote_types(x.dtype, torch.float32)) if x.is_cpu else x
+
+
+def softmax_attention(
+    q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None = None, *, causal: bool = False
+) -> Tensor:
+    """softmax(q kᵀ / √D) v (Vaswani et al. 2017, eq. 1), of type :func:`single`.
+
+    Args:
+        q, k, v: [B, H, T, D]; q may have another T.
+        valid: bool[B, T], keys that count; None: all.
+        causal: a query sees the keys up to its own position.
+    """
+    mask = None if valid is None else valid[:, None, None, :]
+    with torch.autocast("cpu", enabled=False):
+        return F.scaled_dot_product_attention(
+            single(q), single(k), single(v), attn_mask=mask, is_causal=causal
+        )
 
 
 def taylor_attention(q: Tensor, k: Tensor, v: Tensor, valid: Tensor) -> Tensor:
@@ -85,24 +112,23 @@ class SelfAttention(nn.Module):
         q, k, v = self._project(x, 0)
         if self.taylor and valid is not None:
             y = taylor_attention(q, k, v, valid)
-        elif valid is not None:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=valid[:, None, None, :])
         else:
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.out(join_heads(y))
+            y = softmax_attention(q, k, v, valid, causal=valid is None)
+        return self.out(join_heads(y).to(x.dtype))
 
     def step(self, x: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
         """One more position [K, 1, D] after those in `past`."""
         q, k, v = self._project(x, 0 if past is None else past[0].shape[2])
         if past is not None:
             k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
-        return self.out(join_heads(F.scaled_dot_product_attention(q, k, v))), (k, v)
+        return self.out(join_heads(softmax_attention(q, k, v)).to(x.dtype)), (k, v)
 
     def _project(self, x: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = (split_heads(part, self.heads) for part in self.project(x).chunk(3, dim=-1))
+        both, v = single(self.project(x)).split([2 * x.shape[-1], x.shape[-1]], dim=-1)
         if self.rotary:
-            q, k = rotate(q, first), rotate(k, first)
-        return q, k, v
+            both = rotate(both, first, heads=2 * self.heads)
+        q, k = both.chunk(2, dim=-1)
+        return split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
 
 
 class CrossAttention(nn.Module):
@@ -124,8 +150,7 @@ class CrossAttention(nn.Module):
         """`valid` bool[B, T']; None: all. The memory of one utterance (B = 1) serves all queries."""
         q = split_heads(self.query(x), self.heads)
         k, v = (part.expand(len(x), -1, -1, -1) for part in remembered)
-        mask = None if valid is None else valid[:, None, None, :]
-        return self.out(join_heads(F.scaled_dot_product_attention(q, k, v, attn_mask=mask)))
+        return self.out(join_heads(softmax_attention(q, k, v, valid)).to(x.dtype))
 
     def weights(self, x: Tensor, remembered: Cache, valid: Tensor | None) -> Tensor:
         """The attention weights f32[B, H, U, T'] that :meth:`forward` uses."""

@@ -13,6 +13,23 @@ from asrkit.padding import mask_padding
 M = TypeVar("M", bound=nn.Module)
 
 
+class Dropout(nn.Dropout):
+    """Element-wise dropout, on the CPU in a third of the time of torch's own.
+
+    Drawing takes most of it there, so one draw of 64 bits decides about four elements; `p` is rounded to a
+    multiple of 2**-16.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        dropped = round(self.p * 2**16)
+        if not (self.training and dropped and x.is_cpu):
+            return super().forward(x)
+        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        draws = draws.view(torch.int16)[: x.numel()].view(x.shape)
+        mask = torch.ge(draws, dropped - 2**15, out=torch.empty(x.shape, dtype=x.dtype))
+        return x * mask.div_(1 - dropped / 2**16)
+
+
 class Branch(nn.Module, Generic[M]):
     """What every residual branch of a block does around its module: ``x + scale * dropped(module(norm(x)))``.
 
@@ -31,7 +48,7 @@ class Branch(nn.Module, Generic[M]):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.module: M = module
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layer_drop, self.scale = layer_drop, scale
 
     def forward(self, x: Tensor, *context: object) -> Tensor:
@@ -40,7 +57,7 @@ class Branch(nn.Module, Generic[M]):
             if torch.rand(()) < self.layer_drop:
                 return x
             scale /= 1 - self.layer_drop
-        return x + scale * self.dropout(self.module(self.norm(x), *context))
+        return torch.add(x, self.dropout(self.module(self.norm(x), *context)), alpha=scale)
 
 
 class FeedForward(nn.Module):
@@ -49,10 +66,28 @@ class FeedForward(nn.Module):
     def __init__(self, dim: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.wide, self.narrow = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.narrow(self.dropout(F.silu(self.wide(x))))
+
+
+class DepthwiseConv(nn.Conv1d):
+    """A filter over time for each channel: [B, T, D] -> [B, T, D].
+
+    On the CPU it is computed as a convolution over images of width 1, whose channels oneDNN leaves where they
+    are; that takes a fifth of the time.
+    """
+
+    def __init__(self, dim: int, kernel: int) -> None:
+        super().__init__(dim, dim, kernel, padding=kernel // 2, groups=dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.is_cpu:
+            return super().forward(x.transpose(1, 2)).transpose(1, 2)
+        image, weight = x.unsqueeze(2).permute(0, 3, 1, 2), self.weight.unsqueeze(-1)
+        y = F.conv2d(image, weight, self.bias, padding=(*self.padding, 0), groups=self.groups)
+        return y.permute(0, 2, 3, 1).squeeze(2)
 
 
 class ConvolutionModule(nn.Module):
@@ -65,11 +100,10 @@ class ConvolutionModule(nn.Module):
     def __init__(self, dim: int, kernel: int) -> None:
         super().__init__()
         self.widen = nn.Linear(dim, 2 * dim)
-        self.depthwise = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
+        self.depthwise = DepthwiseConv(dim, kernel)
         self.norm = nn.LayerNorm(dim)
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, lens: Tensor) -> Tensor:
         x = mask_padding(F.glu(self.widen(x), dim=-1), lens)
-        x = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
-        return self.out(F.silu(self.norm(x)))
+        return self.out(F.silu(self.norm(self.depthwise(x))))

@@ -205,6 +205,7 @@ def align(workspace: Workspace, prints: Prints) -> None:
     from asrkit.data.manifest import read_manifest
     from asrkit.recognizer import Recognizer
     from asrkit.text.labels import LabelCounts, LabelSet, collect_labels, read_labels, write_labels
+    from asrkit.text.tokenizer import load_tokenizer
 
     folder, source = labels_folder(workspace), alignment_source(workspace)[0]
     sets = {role: read_manifest(checked(workspace, role)) for role in ("train", "dev")}
@@ -215,6 +216,7 @@ def align(workspace: Workspace, prints: Prints) -> None:
     else:
         aligner = Recognizer.load(aligner_path(workspace), device=workspace.device)
         names = aligner.labels or LabelSet.of(aligner.tokenizer)
+    names.token_ids(load_tokenizer(workspace.folder / "tokenizer"))  # for what it refuses
     names.save(folder / "labels.txt")
     failed: list[str] = []
     for role, utterances in sets.items():

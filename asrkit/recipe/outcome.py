@@ -8,10 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from safetensors import safe_open
 
 from asrkit.data.utterance import Utterance
 from asrkit.decoding import DECODERS
+from asrkit.errors import DataError
 from asrkit.recipe.places import decode_folder, labels_folder, labels_path, reported_sets
 from asrkit.recipe.workspace import Workspace
 from asrkit.recognizer import newest_weights
@@ -95,7 +97,15 @@ def score_frames(workspace: Workspace, name: str) -> ResultRow:
     names = LabelSet.load(labels_folder(workspace) / "labels.txt")
     expected = dict(read_labels(labels_path(workspace, name), names))
     found = dict(read_labels(decode_folder(workspace, "frames", name) / "hyp.txt.gz", names))
-    wrong = {id: int((found[id] != labels).sum()) for id, labels in expected.items()}
+    wrong = {}
+    for id, labels in expected.items():
+        guess = found.get(id, np.full_like(labels, -1))  # audio that cannot be read is wrong throughout
+        if len(guess) != len(labels):
+            raise DataError(
+                f"{id} in {name} has {len(labels)} labels and {len(guess)} frames",
+                "one label for each feature frame is needed; see align.labels",
+            )
+        wrong[id] = int((guess != labels).sum())
     counts = [
         ErrorCounts(len(x) - wrong[id], wrong[id], sentences=1, sentences_wrong=int(wrong[id] > 0))
         for id, x in expected.items()

@@ -14,15 +14,13 @@ from asrkit.transcript import Alternative, Transcript, Word
 
 @dataclass(frozen=True, slots=True)
 class Alignment(Transcript):
-    """A transcript whose text was given.
+    """A transcript whose text was given; its tokens leave out the blanks between words.
 
     Attributes:
         unit: kind of the tokens, as in ``text.tokenizer``.
-        tokens: the text token by token; blanks between words are left out.
     """
 
     unit: str
-    tokens: list[Word]
 
 
 def make_alignment(

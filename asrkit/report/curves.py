@@ -26,7 +26,7 @@ def draw_curves(metrics: Path | str, folder: Path | str) -> None:
     folder = Path(folder)
     _draw(folder / "loss.png", "loss", {"train": series["loss"], "dev": series["dev_loss"]})
     _draw(folder / "lr.png", "learning rate", {"": series["lr"]})
-    _draw(folder / "dev.png", "dev token error (%)", {"": percent})
+    _draw(folder / "dev.png", "dev error (%)", {"": percent})
 
 
 def _draw(path: Path, title: str, curves: dict[str, Sequence[tuple[int, float]]]) -> None:

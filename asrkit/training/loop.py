@@ -102,7 +102,7 @@ def train(
     def save() -> None:
         state.seconds = time.monotonic() - since
         if rank == 0:
-            monitor.flush()
+            monitor.flush(state.finished)
             save_checkpoint(folder / "checkpoints", model, optimizer, scaler, state)
             prune(folder / "checkpoints", state, config.average)
         processes.wait()

@@ -17,6 +17,8 @@ from asrkit.files import atomic_write
 from asrkit.report.curves import draw_curves
 from asrkit.training.checkpoint import TrainState
 
+REDRAW = 20.0  # seconds between two drawings of the curves
+
 
 class Monitor:
     """Records and shows progress. With ``show=False`` (other processes than the first) it does nothing.
@@ -49,6 +51,7 @@ class Monitor:
         self.events = _tensorboard(folder) if config.tensorboard and show else None
         self.window: list[tuple[float, int, float]] = []
         self.clock = time.monotonic()
+        self.drawn = 0.0
 
     def __enter__(self) -> Monitor:
         self.bar.start()
@@ -93,7 +96,7 @@ class Monitor:
         self.bar.update(self.task, completed=state.step, epoch=state.epoch + 1)
 
     def epoch(self, state: TrainState, *, dev_loss: float, dev_error: float) -> None:
-        """After each epoch: dev loss per utterance and greedy token error rate."""
+        """After each epoch: dev loss per utterance and error rate."""
         if not self.show:
             return
         self._record(step=state.step, epoch=state.epoch - 1, dev_loss=dev_loss, dev_error=dev_error)
@@ -101,7 +104,7 @@ class Monitor:
         best = " *" if state.stalled == 0 else ""
         self.say(
             f"epoch {state.epoch}  step {state.step}/{self.total}  dev loss {dev_loss:.3f}  "
-            f"dev token error {100 * dev_error:.2f} %{best}  {state.seconds / 60:.1f} min"
+            f"dev error {100 * dev_error:.2f} %{best}  {state.seconds / 60:.1f} min"
         )
         self.clock = time.monotonic()
 
@@ -112,13 +115,15 @@ class Monitor:
             with (self.folder / "train.log").open("a", encoding="utf-8") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
-    def flush(self) -> None:
-        """Write metrics.jsonl and redraw the curves."""
+    def flush(self, done: bool) -> None:
+        """Write metrics.jsonl, and redraw the curves unless that was a moment ago."""
         if not self.show:
             return
         with atomic_write(self.metrics) as file:
             file.writelines(json.dumps(line) + "\n" for line in self.lines)
-        draw_curves(self.metrics, self.folder / "plots")
+        if done or time.monotonic() - self.drawn > REDRAW:
+            draw_curves(self.metrics, self.folder / "plots")
+            self.drawn = time.monotonic()
 
     def _record(self, **values: Any) -> None:
         self.lines.append(values)

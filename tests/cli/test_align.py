@@ -170,7 +170,7 @@ def test_what_the_model_cannot_express_is_named(experiment: Path, asrkit: Run) -
 
 def test_textgrid_of_any_text() -> None:
     words = [Word('say "hi"', 0.0, 0.5, 1.0), Word("", 0.5, 0.7, 1.0), Word("ö", 1000.123, 1234.567, 1.0)]
-    alignment = Alignment("a", "a.wav", 1234.567, "", 1.0, words, [], "phone", [Word("AH", 3.0, 3.0, 1.0)])
+    alignment = Alignment("a", "a.wav", 1234.567, "", 1.0, words, [Word("AH", 3.0, 3.0, 1.0)], [], "phone")
     tiers = read_textgrid(to_textgrid(alignment))
     assert tiers["words"][0] == (0.0, 0.5, 'say "hi"') and tiers["words"][-1] == (1000.123, 1234.567, "ö")
     assert tiers["phones"] == [(0.0, 1234.567, "")]

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from asrkit.config import ConformerConfig, TransformerConfig
 from asrkit.models.attention import SelfAttention, sinusoids
-from asrkit.models.blocks import Branch, ConvolutionModule, FeedForward
+from asrkit.models.blocks import Branch, ConvolutionModule, Dropout, FeedForward
 from asrkit.models.subsampling import make_subsampling
 from asrkit.padding import mask_padding, valid_mask
 
@@ -55,7 +55,7 @@ class TransformerEncoder(nn.Module):
             config.subsampling, input_dim, config.dim, config.factor, config.channels
         )
         self.absolute = config.positions == "sinusoidal"
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(self.block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
         self.dim = config.dim

@@ -1,0 +1,295 @@
+"""Language models and tuned weights: the stages lm and tune, and what decoding makes of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import PROMPTS, Run
+from families import CTC, FAMILIES, QUICK, small_recipe
+
+from asrkit.config import neural_lm_shape, parse_config
+from asrkit.data.audio import read_audio
+from asrkit.data.manifest import read_manifest
+from asrkit.lm.model import NeuralLm, load_lm
+from asrkit.recognizer import Recognizer
+from asrkit.scoring.score import score_texts
+from asrkit.training.data import TextSource
+
+SOUND = PROMPTS / "activated.opus"
+GRID = {"lm_weight": [0.0, 0.8], "ctc_weight": [0.1, 0.6], "length_bonus": [1.5]}
+LM = [f"lm.model.{size}" for size in ("dim=16", "layers=1", "heads=2", "ff=24", "dropout=0.0")]
+# At a learning rate of zero everything stays as it was when training began.
+NEURAL = {
+    "transformer": [
+        *FAMILIES["transformer"],
+        "lm.kind=transformer",
+        "model.decoder_from_lm=true",
+        "model.lm_share=0.5",
+        "train.lr=0",
+        *[f"decode.tune.{name}={values}".replace(" ", "") for name, values in GRID.items()],
+        "score.units=[char]",
+        "decode.also=[attention-beam]",
+    ],
+    "lstm": [
+        *FAMILIES["transformer-lstm"],
+        "lm.kind=lstm",
+        "model.decoder_from_lm=true",
+        "train.lr=0",
+        "decode.decoder=attention-beam",
+        "decode.also=[]",
+    ],
+}
+LM_TRAIN = ["lm.train.epochs=1", "lm.train.batch_seconds=1", "lm.train.lr=0.01", "lm.train.warmup_steps=5"]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_recipe(tmp_path_factory.mktemp("recipes") / "small")
+
+
+def train(recipe: Path, asrkit: Run, tag: str, *words: str) -> Path:
+    """The folder of an experiment; what is done there already stays."""
+    done = asrkit("train", recipe, "--exp", recipe / "exp", "--tag", tag, *QUICK, *words)
+    assert done.code == 0, done.err
+    return recipe / "exp" / "small" / tag
+
+
+def neural(recipe: Path, asrkit: Run, kind: str) -> Path:
+    return train(recipe, asrkit, kind, *NEURAL[kind], *LM, *LM_TRAIN)
+
+
+def words_model(recipe: Path, asrkit: Run) -> Path:
+    lexicon = ["lm.kind=word-ngram", "lm.order=2", "decode.decoder=ctc-lexicon", "decode.also=[ctc-greedy]"]
+    return train(recipe, asrkit, "words", *CTC, *lexicon)
+
+
+def network(folder: Path, vocab: int) -> NeuralLm:
+    config = parse_config((folder / "config.yaml").read_text(), "config.yaml")
+    lm = load_lm(config.lm, folder / "lm", vocab, torch.device("cpu"))
+    assert lm is not None and lm.network is not None
+    return lm.network
+
+
+@torch.no_grad()
+def total_loss(lm: NeuralLm, recognizer: Recognizer, texts: list[str]) -> float:
+    source = TextSource(texts, [recognizer.tokenizer.encode(text) for text in texts])
+    return sum(float(lm.loss(source.batch(items)).total) for items in source.plan(1e9))
+
+
+def decode(asrkit: Run, model: Path, *flags: object) -> dict[str, Any]:
+    done = asrkit("decode", "--model", model, SOUND, "-f", "json", *flags)
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+# ---- the stages
+
+
+@pytest.mark.parametrize("kind", NEURAL)
+def test_a_neural_model_is_trained_and_measured(kind: str, recipe: Path, asrkit: Run) -> None:
+    folder = neural(recipe, asrkit, kind)
+    record = json.loads((folder / "lm" / "perplexity.json").read_text())
+    recognizer = Recognizer.load(folder)
+    vocab = len(recognizer.tokenizer.tokens)
+    texts = [u.text for u in read_manifest(folder / "check" / "dev.jsonl.gz")]
+    tokens = sum(len(recognizer.tokenizer.encode(text)) + 1 for text in texts)
+    expected = math.exp(total_loss(network(folder, vocab), recognizer, texts) / tokens)
+    assert record == {"unit": "token", "perplexity": pytest.approx(expected, rel=1e-4), "sentences": 24}
+    heard = [u.text for u in read_manifest(folder / "check" / "train.jsonl.gz")]
+    fresh = NeuralLm(neural_lm_shape(recognizer.config.lm), vocab)
+    losses = [total_loss(lm, recognizer, heard) for lm in (network(folder, vocab), fresh)]
+    assert losses[0] < 0.9 * losses[1], "it has learnt something"
+    again = asrkit(
+        "train",
+        recipe,
+        "--exp",
+        recipe / "exp",
+        "--tag",
+        kind,
+        "--dry-run",
+        *QUICK,
+        *NEURAL[kind],
+        *LM,
+        *LM_TRAIN,
+    )
+    assert "lm         done  up to date" in again.err and " run " not in again.err
+
+
+@pytest.mark.parametrize("kind", NEURAL)
+def test_a_decoder_starts_from_the_language_model(kind: str, recipe: Path, asrkit: Run) -> None:
+    folder = neural(recipe, asrkit, kind)
+    decoder = Recognizer.load(folder).model.decoder.state_dict()
+    lm = network(folder, decoder["out.bias"].numel()).decoder.state_dict()
+    assert {name for name in decoder if name not in lm} == {name for name in decoder if ".attend." in name}
+    for name, tensor in lm.items():
+        torch.testing.assert_close(decoder[name], tensor, rtol=0, atol=0)
+
+
+def test_texts_for_the_language_model(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
+    (recipe / "more.txt").write_text("Please hold.\n\nThank you, goodbye!\nsix seven eight\n")
+    words = ["--stop-stage", "lm", *CTC, *LM, *LM_TRAIN, "lm.kind=transformer", "lm.text=[more.txt]"]
+    folder = train(recipe, asrkit, "texts", *words)
+    assert json.loads((folder / "lm" / "perplexity.json").read_text())["sentences"] == 3
+    plan = ["train", recipe, "--exp", recipe / "exp", "--tag", "texts", *QUICK, *words, "--dry-run"]
+    assert "lm         done  up to date" in asrkit(*plan).err
+    (recipe / "more.txt").write_text("something else, and longer\n")
+    assert "lm         run   what it builds on changed" in asrkit(*plan).err
+    (recipe / "more.txt").unlink()
+    missing = asrkit(*plan[:-1], "--force")
+    assert missing.code == 1 and "cannot read more.txt" in missing.err and "lm.text" in missing.err
+
+
+def test_tuning_takes_the_best_of_the_grid_and_decoding_uses_it(recipe: Path, asrkit: Run) -> None:
+    folder = neural(recipe, asrkit, "transformer")
+    record = json.loads((folder / "tuned.json").read_text())
+    tried = [{name: row[name] for name in GRID} for row in record["tried"]]
+    assert tried == [
+        {"lm_weight": a, "ctc_weight": b, "length_bonus": 1.5} for a in (0.0, 0.8) for b in (0.1, 0.6)
+    ]
+    errors = [row["errors"] for row in record["tried"]]
+    assert record["chosen"] == tried[errors.index(min(errors))]
+    assert len(set(errors)) > 1, "weights matter"
+
+    recognizer = Recognizer.load(folder)
+    utterances = list(read_manifest(folder / "check" / "dev.jsonl.gz"))
+    settings = vars(recognizer.settings)
+    assert {name: settings[name] for name in GRID} == record["chosen"]
+    for weights, expected in zip(tried, errors, strict=True):
+        vars(recognizer.settings).update(weights)
+        recognizer._made = None
+        found = {u.id: recognizer.transcribe(u.audio).text for u in utterances}
+        score = score_texts({u.id: u.text for u in utterances}, found, "char")
+        assert score.total.errors == expected
+
+    shares = {"attention": 1 - record["chosen"]["ctc_weight"], "ctc": record["chosen"]["ctc_weight"]}
+    shares |= {"lm": record["chosen"]["lm_weight"], "length": 1.5, "loops": 0.0}
+    lines = (folder / "decode" / "joint" / "test" / "nbest.jsonl").read_text().splitlines()
+    for line in lines:
+        (best, *_) = json.loads(line)["nbest"]
+        assert best["score"] == pytest.approx(
+            sum(shares[name] * x for name, x in best["parts"].items()), abs=1e-3
+        )
+    bundle = Recognizer.load(folder / "small.asrkit")
+    assert {name: vars(bundle.settings)[name] for name in GRID} == record["chosen"]
+
+
+# ---- decoding
+
+
+@pytest.mark.parametrize("kind", NEURAL)
+def test_fusion_changes_scores_by_what_the_language_model_says(kind: str, recipe: Path, asrkit: Run) -> None:
+    folder = neural(recipe, asrkit, kind)
+    recognizer = Recognizer.load(folder)
+    lm = network(folder, recognizer.model.vocab)
+    flags = ["--decoder", "attention-beam", "--beam-size", 4, "--nbest", 4, "--length-bonus", 0]
+    without, fused = (decode(asrkit, folder, *flags, "--lm-weight", weight) for weight in (0, 0.7))
+    assert all("lm" not in entry["parts"] for entry in without["nbest"])
+    assert [e["text"] for e in without["nbest"]] != [e["text"] for e in fused["nbest"]] or (
+        without["nbest"][0]["score"] != fused["nbest"][0]["score"]
+    )
+    for entry in fused["nbest"]:
+        parts = entry["parts"]
+        assert entry["score"] == pytest.approx(parts["attention"] + 0.7 * parts["lm"], abs=1e-3)
+    recognizer.settings.lm_weight, recognizer.settings.decoder = 0.7, "attention-beam"
+    wave = read_audio(str(SOUND), 16000)
+    (best, *_) = recognizer.search(recognizer.encode([wave]))[0]
+    source = TextSource([""], [list(best.tokens)])
+    with torch.no_grad():
+        loss = float(lm.loss(source.batch(source.typical(1))).total)
+    assert best.parts["lm"] == pytest.approx(-loss, abs=1e-3)
+
+
+def test_every_weight_has_its_flag(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
+    folder = neural(recipe, asrkit, "transformer")
+    base = decode(asrkit, folder)
+    for flag, values in {
+        "ctc-weight": (0.05, 0.9),
+        "lm-weight": (0.0, 3.0),
+        "length-bonus": (0.0, 4.0),
+    }.items():
+        low, high = (decode(asrkit, folder, f"--{flag}", value) for value in values)
+        assert low["nbest"] != high["nbest"], flag
+    words = words_model(recipe, asrkit)
+    low, high = (decode(asrkit, words, "--word-bonus", value, "--lm-weight", 0.1) for value in (-9.0, 9.0))
+    assert len(high["text"].split()) > len(low["text"].split())
+    assert decode(asrkit, folder, "--attention", tmp_path / "maps") == base
+    assert (tmp_path / "maps" / "activated.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_flags_that_a_model_has_no_use_for(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
+    ctc, joint = words_model(recipe, asrkit), neural(recipe, asrkit, "transformer")
+    for model, flags, code, message in (
+        (ctc, ("--attention", tmp_path), 2, "attention head"),
+        (ctc, ("--decoder", "joint"), 2, "decoders that would work: ctc-greedy, ctc-beam, ctc-lexicon"),
+        (joint, ("--decoder", "ctc-lexicon"), 2, "a language model of kind word-ngram"),
+        (joint, ("--decoder", "frame-viterbi"), 2, "the head frame"),
+        (joint, ("--ctc-weight", 1.5), 2, "--ctc-weight"),
+        (joint, ("--lm-weight", -1), 2, "--lm-weight"),
+    ):
+        done = asrkit("decode", "--model", model, SOUND, *flags)
+        assert done.code == code and message in done.err and done.out == "", (flags, done)
+        assert [line.split(":")[0] for line in done.err.splitlines()] == ["error", "hint"]
+
+
+def test_damaged_parts_are_named(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(neural(recipe, asrkit, "transformer"), folder)
+    for name, content, message in (
+        ("tuned.json", "{}", "tuned.json"),
+        ("tuned.json", '{"chosen": {"nothing": 1}}', "nothing is not a weight"),
+        ("lm/averaged/model.safetensors", "short", "lm/averaged/model.safetensors"),
+    ):
+        kept = (folder / name).read_bytes()
+        (folder / name).write_text(content)
+        done = asrkit("decode", "--model", folder, SOUND)
+        assert done.code == 1 and message in done.err and done.err.startswith("error: "), (name, done)
+        (folder / name).write_bytes(kept)
+    assert asrkit("decode", "--model", folder, SOUND).code == 0
+
+
+# ---- what cannot be
+
+WRONG = {
+    "model.encoder=mlp": ("model.encoder=mlp without the frame head", "model.heads=[frame]"),
+    "decode.tune.lm_wieght=[0.5]": ("decode.lm_wieght is not a weight", "lm_weight"),
+    "decode.tune.lm_weight=[]": ("decode.tune.lm_weight has no values", "list"),
+    "decode.tune.ctc_weight=[0.5,1.5]": ("decode.tune.ctc_weight=1.5: above 1", "1"),
+    "decode.decoder=ctc-lexicon": ("a language model of kind word-ngram", "ctc-greedy"),
+    "decode.also=[joint]": ("the head attention", "ctc-beam"),
+    "model.lm_share=0.2": ("without an attention head", "model.heads"),
+    "model.decoder_from_lm=true": ("model.decoder_from_lm", "lm.kind"),
+    "lm.kind=trigram": ("lm.kind=trigram: not a choice", "word-ngram"),
+    "lm.order=9": ("lm.order=9: above 5", "5"),
+}
+ATTENTION = ["model.heads=[attention,ctc]", "decode.decoder=joint", "decode.also=[]"]
+WRONG_TOGETHER = {
+    ("model.decoder=lstm", "model.lm_share=0.2"): "an LSTM speller, which cannot do without an encoder",
+    ("lm.kind=token-ngram", "model.decoder_from_lm=true"): "the attention head and the language model differ",
+    ("lm.kind=lstm", "model.decoder_from_lm=true"): "the attention head and the language model differ",
+    ("lm.kind=transformer", "model.decoder_from_lm=true", "lm.model.dim=64"): "model.decoder_from_lm",
+    ("lm.model.dim=30", "lm.model.heads=4"): "not divisible by its heads",
+}
+
+
+def test_what_cannot_be_is_refused_at_once(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
+    cases: dict[tuple[str, ...], tuple[str, str]] = {(word,): lines for word, lines in WRONG.items()}
+    cases |= {(*ATTENTION, *words): (message, "") for words, message in WRONG_TOGETHER.items()}
+    for words, lines in cases.items():
+        done = asrkit("train", recipe, "--exp", tmp_path / "none", *words)
+        assert done.code == 2, (words, done)
+        error, hint = done.err.splitlines()
+        assert error.startswith("error: ") and lines[0] in error, (words, error)
+        assert hint.startswith("hint: ") and lines[1] in hint, (words, hint)
+    assert not (tmp_path / "none").exists()
+
+
+def test_tuning_may_be_switched_off(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
+    words = ["train", recipe, "--exp", tmp_path, "--dry-run", "model=mlp"]
+    assert "tune       run" in asrkit(*words).err
+    assert "tune       idle  decode.tune is empty" in asrkit(*words, "decode.tune={}").err
