@@ -14,6 +14,7 @@ VERBS = {
     "train": "run a recipe: from a corpus to a scored, packed recogniser",
     "decode": "print the transcript of audio files",
     "align": "print when each word of a known text is said",
+    "tune": "find the decoding weights that are best on the dev sets",
     "results": "put the results of several experiments into one table",
     "score": "count the errors of hypotheses against references",
     "config": "show a recipe's whole configuration, or explain a key",

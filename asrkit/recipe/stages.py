@@ -175,6 +175,8 @@ STAGES: tuple[Stage, ...] = (
         _decode_after,
         decode_stages.decode,
         lambda w, p: [decode_folder(w, d, n) / "hyp.trn" for d in decoders(w) for n in reported_sets(w)],
+        # With a grid of its own, tuning is a stage before this one; else it was `asrkit tune`, if anything.
+        lambda w: None if w.config.decode.tune else file_state(tuned(w)),
     ),
     Stage(
         11,

@@ -293,3 +293,38 @@ def test_tuning_may_be_switched_off(recipe: Path, asrkit: Run, tmp_path: Path) -
     words = ["train", recipe, "--exp", tmp_path, "--dry-run", "model=mlp"]
     assert "tune       run" in asrkit(*words).err
     assert "tune       idle  decode.tune is empty" in asrkit(*words, "decode.tune={}").err
+
+
+def test_tuning_by_hand_and_one_table_of_results(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "small" / "by-hand"
+    shutil.copytree(neural(recipe, asrkit, "transformer"), folder)
+    words = [
+        "tune",
+        folder,
+        "--decoder",
+        "attention-beam",
+        "--unit",
+        "char",
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+    ]
+    done = asrkit(*words, "length_bonus=0,9", "lm-weight=0.2")
+    assert done.code == 0, done.err
+    tuned = json.loads((folder / "tuned.json").read_text(encoding="utf-8"))
+    assert [row["length_bonus"] for row in tuned["tried"]] == [0, 9] and tuned["unit"] == "char"
+    assert tuned["chosen"]["lm_weight"] == Recognizer.load(folder, device="cpu").settings.lm_weight == 0.2
+    for wrong, message in (
+        ("word_bonus=1", "changes nothing"),
+        ("lm_weight=x", "not a weight with its values"),
+    ):
+        done = asrkit(*words, wrong)
+        assert done.code == 2 and message in done.err, done.err
+    assert asrkit("tune", tmp_path, "lm_weight=1").code == 1
+
+    done = asrkit("results", folder, "--set", "test", "--title", "Tiny")
+    assert done.code == 0 and done.out.count("| small/by-hand |") == 1 and "# Tiny" in done.out
+    page = tmp_path / "table.md"
+    assert asrkit("results", folder, "-o", page).out == "" and "| dev |" in page.read_text(encoding="utf-8")
+    assert asrkit("results", tmp_path).code == 1
