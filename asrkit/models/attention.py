@@ -50,7 +50,7 @@ def sinusoids(length: int, dim: int, first: int = 0) -> Tensor:
 
 
 def single(x: Tensor) -> Tensor:
-    """`x` in single precision at least on the CPU, where attention in bf16 takes torch up to 5 times longer."""
+    """On the CPU `x` in single precision at least: attention in bf16 takes torch up to five times longer."""
     return x.to(torch.promote_types(x.dtype, torch.float32)) if x.is_cpu else x
 
 

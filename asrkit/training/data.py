@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from asrkit.align.frames import perturbed
 from asrkit.config import AugmentConfig
@@ -21,6 +22,8 @@ from asrkit.features.augment import spec_augment
 from asrkit.features.cmvn import Cmvn
 from asrkit.features.store import FeatureStore
 from asrkit.models.asr import Batch
+
+ROUND = 16  # frames; lengths are padded to a multiple, since oneDNN compiles its code anew for each length
 
 
 class Item(NamedTuple):
@@ -121,7 +124,9 @@ class SpeechSource(Source):
         """Read, normalise and, if asked, mask the features of `items`, and pad them together."""
         features = [torch.from_numpy(self.store.read(self.utterances[i].id, speed)) for i, speed in items]
         feat_lens = torch.tensor([len(f) for f in features])
-        feats = self.cmvn(torch.nn.utils.rnn.pad_sequence(features, batch_first=True), feat_lens)
+        padded = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
+        padded = F.pad(padded, (0, 0, 0, -padded.shape[1] % ROUND))
+        feats = self.cmvn(padded, feat_lens)
         if augment is not None:
             for row, (index, _) in enumerate(items):
                 generator = torch.Generator().manual_seed(step_seed(seed, epoch, index))

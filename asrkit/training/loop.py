@@ -8,6 +8,7 @@ from the seed and the epoch, and a checkpoint holds the weights, the optimiser a
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -60,6 +61,8 @@ def train(
         ModelError: not enough memory for the largest batch, or a checkpoint that does not fit.
     """
     rank, world = processes.start_processes()
+    # oneDNN keeps the code it compiled for so many shapes; its own limit of 1024 is soon reached.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
     torch.set_flush_denormal(True)  # on the CPU, denormals in its gradients slow an LSTM down many times
     place = choose_device(device)
     precision = choose_precision(config.precision, place)
@@ -225,7 +228,8 @@ def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimiz
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
+    fused = next(model.parameters()).device.type in ("cpu", "cuda")
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), fused=fused)
 
 
 def preflight(attempt: Callable[[], object], utterances: int) -> None:
