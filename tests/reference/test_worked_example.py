@@ -216,7 +216,10 @@ def test_log_mel_is_that_of_the_front_end(config: FeatureConfig, path: Path) -> 
         config.preemphasis,
     )
     assert reference.shape == feats[0].shape
-    difference = np.abs(reference - feats[0].numpy())
+    # What lies 100 dB below the loudest band of its frame is rounding in single precision.
+    heard = reference > reference.max(axis=1, keepdims=True) - np.log(1e10)
+    assert heard.mean() > 0.9
+    difference = np.abs(reference - feats[0].numpy())[heard]
     assert difference.max() < 5e-3  # the front end computes in single precision, which quiet bands notice
     assert difference.mean() < 1e-5
 
