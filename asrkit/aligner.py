@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from asrkit.align.frames import AlignedText, align_text, frame_labels
+from asrkit.align.frames import AlignedText, align_text, frame_labels, without_separators, word_tokens
 from asrkit.align.hmm import hmm_align
 from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError, UsageError
@@ -33,12 +33,9 @@ def align_wave(recognizer: Recognizer, wave: np.ndarray, text: str) -> AlignedTe
         )
     if recognizer.labels is None or recognizer.counts is None:
         raise UsageError("alignment needs a CTC or a frame head", "train with ctc in model.heads")
-    tokens: list[int] = []
-    words = []
-    for word in text.split():
-        spelled = tokenizer.encode(word)
-        words.append((word, len(tokens), len(tokens) + len(spelled)))
-        tokens += spelled
+    ids, ranges = word_tokens(tokenizer, text)
+    spoken, words = without_separators(ranges)
+    tokens = [ids[place] for place in spoken]
     log_probs = recognizer.frame_log_probs(wave)
     found = hmm_align(
         log_probs,

@@ -59,11 +59,7 @@ def align_text(
     """
     ids, ranges = word_tokens(tokenizer, text)
     spans, score = ctc_align(log_probs, ids)
-    spoken: list[int] = []
-    words = []
-    for word, begin, end in ranges:
-        words.append((word, len(spoken), len(spoken) + end - begin))
-        spoken += range(begin, end)
+    spoken, words = without_separators(ranges)
     tokens = [ids[place] for place in spoken]
     peaks = [
         log_probs[begin:end, token].max() for token, (begin, end) in zip(tokens, spans[spoken], strict=True)
@@ -86,6 +82,22 @@ def word_tokens(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[
         ids += tokenizer.encode(word)
         words.append((word, begin, len(ids)))
     return ids, words
+
+
+def without_separators(
+    ranges: Sequence[tuple[str, int, int]],
+) -> tuple[list[int], list[tuple[str, int, int]]]:
+    """The places of the tokens that belong to words, and where each word's are among these.
+
+    Args:
+        ranges: words and their tokens' places, as :func:`word_tokens` gives them.
+    """
+    spoken: list[int] = []
+    words = []
+    for word, begin, end in ranges:
+        words.append((word, len(spoken), len(spoken) + end - begin))
+        spoken += range(begin, end)
+    return spoken, words
 
 
 def extend(

@@ -178,9 +178,14 @@ class AsrModel(nn.Module):
         labels = batch.labels[:, place.clamp(max=batch.labels.shape[1] - 1)]
         return labels.masked_fill(~valid_mask(encoded.lens, frames), -100)
 
-    def loss(self, batch: Batch) -> Loss:
-        """The loss trained on, summed over the batch: CTC and attention share by ``ctc_weight``."""
-        encoded = self.encode(batch.feats, batch.feat_lens)
+    def loss(self, batch: Batch, encoded: Encoded | None = None) -> Loss:
+        """The loss trained on, summed over the batch: CTC and attention share by ``ctc_weight``.
+
+        Args:
+            batch: the utterances.
+            encoded: their encoder output, where it is known already.
+        """
+        encoded = encoded or self.encode(batch.feats, batch.feat_lens)
         losses = {}
         if "ctc" in self.heads:
             losses["ctc"] = self.ctc_loss(*self.ctc_log_probs(encoded), batch)
@@ -194,12 +199,11 @@ class AsrModel(nn.Module):
         parts = {name: loss.detach().sum() for name, loss in losses.items()}
         return Loss(total.sum(), len(batch.ids), parts, total.detach())
 
-    def expected(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def expected(self, batch: Batch, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Scores [B, S, …] of what the attention or frame head expects, and what is true, int64[B, S].
 
         True labels of -100 do not count. The attention head is told the true tokens before.
         """
-        encoded = self.encode(batch.feats, batch.feat_lens)
         if "frame" in self.heads:
             return self.frame_log_probs(encoded), self.frame_targets(encoded, batch)
         logits = self.decoder(decoder_inputs(batch.tokens, self.eos), encoded)

@@ -49,15 +49,6 @@ def download(workspace: Workspace, prints: Prints) -> None:
         fetch(url, target, settings.sha256 or corpus.sha256, progress)
 
 
-def corpus_state(workspace: Workspace) -> Any:
-    """Path, size and date of the corpus: what `prepare` depends on."""
-    path = source_path(workspace)
-    if not path.exists():
-        return str(path)
-    status = path.stat()
-    return [str(path.resolve()), status.st_size if path.is_file() else 0, int(status.st_mtime)]
-
-
 def prepare(workspace: Workspace, prints: Prints) -> None:
     """Read the corpus into manifests, one a subset, with normalised text."""
     from dataclasses import replace

@@ -23,15 +23,6 @@ def source_path(workspace: Workspace) -> Path:
     return found or workspace.exp / "data" / "download" / Path(corpus.default_path).name
 
 
-def corpus_state(workspace: Workspace) -> Any:
-    """Path, size and date of the corpus: what `prepare` depends on."""
-    path = source_path(workspace)
-    if not path.exists():
-        return str(path)
-    status = path.stat()
-    return [str(path.resolve()), status.st_size if path.is_file() else 0, int(status.st_mtime)]
-
-
 def manifest(workspace: Workspace, prints: Prints, name: str) -> Path:
     return workspace.shared("prepare", prints["prepare"]) / f"{name}.jsonl.gz"
 
@@ -66,11 +57,11 @@ def lm_text_paths(workspace: Workspace) -> list[Path]:
 
 
 def file_state(path: Path) -> Any:
-    """Path, size and date of a file outside the experiment that a stage depends on."""
-    if not path.is_file():
+    """Path, size (of a folder: 0) and date of what a stage depends on outside its experiment."""
+    if not path.exists():
         return str(path)
     status = path.stat()
-    return [str(path.resolve()), status.st_size, int(status.st_mtime)]
+    return [str(path.resolve()), status.st_size if path.is_file() else 0, int(status.st_mtime)]
 
 
 def alignment_source(workspace: Workspace) -> list[Path]:

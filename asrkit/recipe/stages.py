@@ -16,7 +16,6 @@ from asrkit.recipe.places import (
     averaged,
     bundle_path,
     checked,
-    corpus_state,
     decode_folder,
     decoders,
     file_state,
@@ -75,7 +74,7 @@ STAGES: tuple[Stage, ...] = (
         after("download"),
         data_stages.prepare,
         lambda w, p: [manifest(w, p, n) for n in w.sets],
-        corpus_state,
+        lambda w: file_state(source_path(w)),
         addressed=True,
     ),
     Stage(

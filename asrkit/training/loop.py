@@ -205,17 +205,22 @@ def evaluate(
     for items in dev_set.plan(config.batch_seconds, shuffle=False):
         batch = dev_set.batch(items).to(device)
         with autocast(device, precision):
-            loss += model.loss(batch).total.item()
-            if isinstance(model, AsrModel) and model.heads == {"ctc"}:
-                log_probs, lens = model.ctc_log_probs(model.encode(batch.feats, batch.feat_lens))
-                nbests = ctc_greedy_search(log_probs.cpu().numpy(), lens.cpu().numpy(), frame_seconds=1.0)
-                for (index, _), nbest in zip(items, nbests, strict=True):
-                    errors += Levenshtein.distance(dev_set.tokens[index], nbest[0].tokens)
-                    counted += len(dev_set.tokens[index])
-            else:
+            if isinstance(model, NeuralLm):
+                loss += model.loss(batch).total.item()
                 scores, targets = model.expected(batch)
-                errors += int(((scores.argmax(dim=-1) != targets) & (targets >= 0)).sum())
-                counted += int((targets >= 0).sum())
+            else:
+                encoded = model.encode(batch.feats, batch.feat_lens)
+                loss += model.loss(batch, encoded).total.item()
+                if model.heads == {"ctc"}:
+                    log_probs, lens = model.ctc_log_probs(encoded)
+                    nbests = ctc_greedy_search(log_probs.cpu().numpy(), lens.cpu().numpy(), frame_seconds=1.0)
+                    for (index, _), nbest in zip(items, nbests, strict=True):
+                        errors += Levenshtein.distance(dev_set.tokens[index], nbest[0].tokens)
+                        counted += len(dev_set.tokens[index])
+                    continue
+                scores, targets = model.expected(batch, encoded)
+        errors += int(((scores.argmax(dim=-1) != targets) & (targets >= 0)).sum())
+        counted += int((targets >= 0).sum())
     model.train()
     return loss / max(1, len(dev_set.utterances)), errors / max(1, counted)
 
