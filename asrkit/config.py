@@ -279,7 +279,9 @@ class DecodeConfig:
     beam_size: int = option(10, "hypotheses kept", low=1)
     nbest: int = option(1, "hypotheses returned", low=1)
     batch_seconds: float = option(120.0, "audio decoded at once", low=0.1)
-    ctc_weight: float = option(0.3, "weight of CTC beside attention (joint)", low=0, high=1)
+    ctc_weight: float = option(
+        0.3, "weight of CTC beside attention (joint, lexicon-rescoring)", low=0, high=1
+    )
     lm_weight: float = option(
         0.5, "weight of the language model, if there is one; of the label bigram (frame-viterbi)", low=0
     )

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 @click.option("--decoder", default="", help="See `asrkit info`.  [default: the model's]")
 @click.option("--beam-size", type=click.IntRange(1), help="Hypotheses kept.  [default: the model's]")
 @click.option("--nbest", type=click.IntRange(1), help="Hypotheses returned (json).  [default: the model's]")
-@click.option("--ctc-weight", type=click.FloatRange(0, 1), help="CTC beside attention (joint).")
+@click.option(
+    "--ctc-weight", type=click.FloatRange(0, 1), help="CTC beside attention (joint, lexicon-rescoring)."
+)
 @click.option("--lm-weight", type=click.FloatRange(0), help="Weight of the language model.")
 @click.option(
     "--length-bonus", type=click.FloatRange(0), help="Added for each token (attention-beam, joint)."

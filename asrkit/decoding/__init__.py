@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from asrkit.errors import UsageError, nearest
@@ -191,6 +191,20 @@ def _ctc_lexicon(given: Resources) -> Search:
     return decode
 
 
+def _lexicon_rescoring(given: Resources) -> Search:
+    """The beam of ctc-lexicon, ordered by the attention decoder as well."""
+    from asrkit.decoding.attention import rescore, with_times
+
+    model, settings = given.model, given.settings
+    first_pass = _ctc_lexicon(replace(given, settings=replace(settings, nbest=settings.beam_size)))
+
+    def decode(encoded: Encoded) -> list[Hypothesis]:
+        found = rescore(model, encoded, first_pass(encoded)[0], settings.ctc_weight)
+        return with_times(model, encoded, found[: settings.nbest], given.frame_seconds)
+
+    return lambda encoded: [decode(encoded.utterance(index)) for index in range(len(encoded.lens))]
+
+
 def _frame_lexicon(given: Resources) -> Search:
     """Frame labels over the words of the language model, weighed by it."""
     from asrkit.decoding.ctc_lexicon import lexicon_spellings
@@ -296,6 +310,14 @@ DECODERS = {
             _ctc_lexicon,
             lm=WORDS,
             weights=frozenset({"beam_size", "lm_weight", "word_bonus"}),
+            words=True,
+        ),
+        Decoder(
+            "lexicon-rescoring",
+            CTC | ATTENTION,
+            _lexicon_rescoring,
+            lm=WORDS,
+            weights=frozenset({"beam_size", "ctc_weight", "lm_weight", "word_bonus"}),
             words=True,
         ),
         Decoder("frame-greedy", FRAME, _frame_greedy, beam=False),

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from asrkit.decoding._ctc import IMPOSSIBLE, utterances
 from asrkit.decoding._ctc_kernels import align
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.models.asr import AsrModel
+from asrkit.models.decoders import decoder_inputs
 from asrkit.models.encoded import Encoded
 
 SHORTEST = 4  # feature frames: at most one token every 40 ms, 25 a second
@@ -105,14 +105,7 @@ def with_times(
     """
     if not hypotheses:
         return []
-    device = encoded.out.device
-    tokens = torch.nn.utils.rnn.pad_sequence(
-        [torch.tensor([*h.tokens, model.eos]) for h in hypotheses], batch_first=True, padding_value=model.eos
-    ).to(device)
-    inputs = F.pad(tokens[:, :-1], (1, 0), value=model.eos)
-    rows = Encoded(encoded.out.expand(len(tokens), -1, -1), encoded.lens.expand(len(tokens)))
-    log_probs = model.decoder(inputs, rows).log_softmax(dim=-1)
-    gained = log_probs.gather(2, tokens[..., None])[..., 0].cpu().numpy()
+    inputs, rows, gained = _read_again(model, encoded, hypotheses)
     spans = _ctc_spans(model, encoded, hypotheses)
     if any(found is None for found in spans):
         maps = model.decoder.maps(inputs, rows).mean(dim=1).cpu().numpy()
@@ -134,6 +127,46 @@ def with_times(
             )
         )
     return finished
+
+
+def rescore(
+    model: AsrModel, encoded: Encoded, hypotheses: Sequence[Hypothesis], ctc_weight: float
+) -> list[Hypothesis]:
+    """Order hypotheses of a CTC search by what the attention decoder says of them too, best first.
+
+    Their CTC score is replaced by ``ctc_weight * ctc + (1 - ctc_weight) * attention``; what a language model
+    or a word bonus gave stays as it is (Zhang et al. 2020, "Unified Streaming and Non-streaming Two-pass
+    End-to-end Model", section 3.3, with a language model in both passes).
+
+    Args:
+        model: has an attention head.
+        encoded: of one utterance, without padding.
+        hypotheses: of this utterance, with the part ``ctc``.
+        ctc_weight: 0..1.
+    """
+    if not hypotheses:
+        return []
+    _, _, gained = _read_again(model, encoded, hypotheses)
+    rescored = []
+    for row, hypothesis in zip(gained, hypotheses, strict=True):
+        attention = float(row[: len(hypothesis.tokens) + 1].sum(dtype=np.float64))
+        change = (1 - ctc_weight) * (attention - hypothesis.parts["ctc"])
+        parts = {**hypothesis.parts, "attention": attention}
+        rescored.append(replace(hypothesis, score=hypothesis.score + change, parts=parts))
+    return sorted(rescored, key=lambda h: -h.score)
+
+
+def _read_again(
+    model: AsrModel, encoded: Encoded, hypotheses: Sequence[Hypothesis]
+) -> tuple[Tensor, Encoded, np.ndarray]:
+    """Decoder inputs int64[N, U + 1], encoder frames repeated, log p of each token and end f32[N, U + 1]."""
+    tokens = torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor([*h.tokens, model.eos]) for h in hypotheses], batch_first=True, padding_value=model.eos
+    ).to(encoded.out.device)
+    inputs = decoder_inputs(tokens[:, :-1], model.eos)
+    rows = Encoded(encoded.out.expand(len(tokens), -1, -1), encoded.lens.expand(len(tokens)))
+    log_probs = model.decoder(inputs, rows).log_softmax(dim=-1)
+    return inputs, rows, log_probs.gather(2, tokens[..., None])[..., 0].cpu().numpy()
 
 
 def _ctc_spans(

@@ -23,6 +23,8 @@ from asrkit.config import (
 )
 from asrkit.decoding import DECODERS, Resources
 from asrkit.decoding.hypothesis import Hypothesis
+from asrkit.lm.model import LanguageModel
+from asrkit.lm.ngram import estimate
 from asrkit.models.asr import AsrModel
 from asrkit.models.attention import CrossAttention, SelfAttention
 from asrkit.models.decoders.lstm import LstmDecoder
@@ -403,8 +405,10 @@ def numpy_step(model: AsrModel, encoded: Encoded) -> Callable[[Tokens], np.ndarr
     return cache(step)
 
 
-def decode(model: AsrModel, encoded: Encoded, name: str, **settings: Any) -> list[Hypothesis]:
-    decoder = DECODERS[name].make(Resources(model, TOKENIZER, DecodeConfig(**settings), 0.01))
+def decode(
+    model: AsrModel, encoded: Encoded, name: str, lm: LanguageModel | None = None, **settings: Any
+) -> list[Hypothesis]:
+    decoder = DECODERS[name].make(Resources(model, TOKENIZER, DecodeConfig(**settings), 0.01, lm=lm))
     return decoder(encoded)[0]
 
 
@@ -432,6 +436,31 @@ def test_joint_search_is_that_of_the_reference(kind: str) -> None:
                 whole = joint_score(log_probs, step, hypothesis.tokens, **settings)
                 assert hypothesis.score == pytest.approx(whole, abs=SINGLE)
     assert len(seen) > 1
+
+
+@pytest.mark.parametrize("kind", ["transformer", "location"])
+def test_rescoring_adds_what_the_reference_decoder_says(kind: str) -> None:
+    model = joint_model(kind)
+    words = estimate([["A", "BA"], ["AAB", "B", "BA"], ["A"]], 2)
+    lm = LanguageModel("word-ngram", ngram=words)
+    batch = model.encode(torch.randn(3, 9, 6), torch.tensor([8, 5, 9]))
+    reordered = 0
+    for row in range(3):
+        encoded = batch.utterance(row)
+        log_probs, step = array(model.ctc_log_probs(encoded)[0][0]), numpy_step(model, encoded)
+        settings: dict[str, Any] = {"beam_size": 500, "nbest": 500, "lm_weight": 0.4, "word_bonus": 0.3}
+        first = decode(model, encoded, "ctc-lexicon", lm, **settings)
+        found = decode(model, encoded, "lexicon-rescoring", lm, ctc_weight=0.2, **settings)
+        assert {h.words for h in found} == {h.words for h in first}
+        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+        reordered += found[0].words != first[0].words
+        for hypothesis in found:
+            assert hypothesis.words is not None
+            joint = joint_score(log_probs, step, hypothesis.tokens, end=model.eos, ctc_weight=0.2)
+            grammar = words.log_prob([word for word, *_ in hypothesis.words])
+            whole = joint + 0.4 * grammar + 0.3 * len(hypothesis.words)
+            assert hypothesis.score == pytest.approx(whole, abs=1e-4)
+    assert reordered
 
 
 @pytest.mark.parametrize("kind", ["transformer", "look back", "dot", "location"])

@@ -430,7 +430,9 @@ def test_a_wide_beam_finds_at_least_what_is_found_greedily(name: str, speech: Sp
 
 
 @pytest.mark.parametrize("look_back", ["attention", "lstm"])
-@pytest.mark.parametrize("decoder", [d.name for d in DECODERS.values() if "attention" in d.needs and d.beam])
+@pytest.mark.parametrize(
+    "decoder", [d.name for d in DECODERS.values() if "attention" in d.needs and d.beam and not d.lm]
+)
 def test_neural_language_models_join_the_beam(decoder: str, look_back: str, speech: Speech) -> None:
     model = make_model(shrunk(ModelConfig(heads=["ctc", "attention"])), speech)
     torch.manual_seed(5)
