@@ -1,10 +1,11 @@
 """The whole configuration on one page: what a recipe may say, what it means, and how it is read.
 
-A configuration is built in three layers, each refusing keys the schema below does not know:
+A configuration is built in layers, each refusing keys the schema below does not know:
 
 1. the defaults written here,
 2. the fragments that the recipe's ``base`` names, from ``conf/<section>/<name>.yaml``, then the recipe,
-3. overrides from the command line: ``train.lr=1e-3``, or ``model=NAME`` to change a fragment.
+3. the recipe's variant, where it has some: ``task=NAME`` for ``<recipe>/task/NAME.yaml``,
+4. overrides from the command line: ``train.lr=1e-3``, or ``model=NAME`` to change a fragment.
 """
 
 from __future__ import annotations
@@ -46,19 +47,29 @@ class CorpusConfig:
     path: str = option(
         "", "folder or archive below --data, or an absolute path; empty: the reader's usual name"
     )
-    url: str = option("", "where to download from; empty: the reader's own source")
+    url: str = option(
+        "",
+        "where to download from; empty: the reader's own source. Of a corpus with an archive a subset, the "
+        "address that they lie below",
+    )
     sha256: str = option("", "expected checksum of the download; empty: the reader's own")
-    train: list[str] = option(["train"], "subsets trained on")
-    dev: list[str] = option(["dev"], "subsets for early stopping and tuning")
-    test: list[str] = option(["test"], "subsets reported")
+    train: list[str] = option(["train"], "subsets trained on; NAME? is used where it is there")
+    dev: list[str] = option(["dev"], "subsets for early stopping and tuning; NAME? as in train")
+    test: list[str] = option(["test"], "subsets reported; NAME? as in train")
+    submission: str = option(
+        "",
+        "header of the file to hand in, id,label; empty: that of the sample found with the data (cmu11785)",
+    )
 
 
 @dataclass
 class TextConfig:
     normalizer: str = option("english", "text normalisation, one of asrkit.text.normalize.NORMALIZERS")
-    tokenizer: str = option("char", "token unit", choices=("char", "phone", "bpe", "unigram"))
+    tokenizer: str = option("char", "token unit", choices=("char", "phone", "word", "bpe", "unigram"))
     vocab_size: int = option(500, "sub-word vocabulary size (bpe, unigram)", low=8)
     lexicon: str = option("", "pronunciation file `word p h o n e s`; empty: CMUdict (phone)")
+    cmudict: bool = option(False, "look up in CMUdict what text.lexicon does not list (phone)")
+    g2p: bool = option(True, "predict the pronunciations of words that are not listed (phone)")
     stress: bool = option(False, "keep stress digits on vowels (phone)")
 
 
@@ -66,9 +77,10 @@ class TextConfig:
 class FeatureConfig:
     kind: str = option(
         "fbank",
-        "fbank: Kaldi log-mel; mel: librosa log-mel; mfcc: Kaldi MFCC",
-        choices=("fbank", "mel", "mfcc"),
+        "fbank: Kaldi log-mel; mel: librosa log-mel; mfcc: Kaldi MFCC; given: the corpus brings features",
+        choices=("fbank", "mel", "mfcc", "given"),
     )
+    given_dim: int = option(0, "numbers in a frame (given); 0: those of the corpus's first file", low=0)
     sample_rate: int = option(16000, "Hz; other rates are resampled", low=1000)
     mel_bins: int = option(80, "mel filters", low=1)
     cepstra: int = option(13, "cepstral coefficients kept (mfcc)", low=1)
@@ -87,7 +99,12 @@ class FeatureConfig:
     @property
     def dim(self) -> int:
         """Numbers in a feature frame."""
-        return self.cepstra if self.kind == "mfcc" else self.mel_bins
+        return {"mfcc": self.cepstra, "given": self.given_dim}.get(self.kind, self.mel_bins)
+
+    @property
+    def signal_rate(self) -> float:
+        """Values a second of what the front end is given: samples, or frames of given features."""
+        return 1000 / self.shift_ms if self.kind == "given" else self.sample_rate
 
 
 @dataclass
@@ -268,7 +285,21 @@ class LmConfig:
         choices=("none", "word-ngram", "token-ngram", "lstm", "transformer"),
     )
     order: int = option(3, "longest n-gram", low=1, high=5)
-    text: list[str] = option([], "text files, a sentence a line; empty: the training transcripts")
+    text: list[str] = option(
+        [],
+        "text files, a sentence a line, plain, .gz or .xz, below the recipe or --data; NAME? is used where "
+        "it is there; empty: the training transcripts",
+    )
+    max_words: int = option(
+        0, "most frequent words of the texts kept beside those of the transcripts; 0: all (word-ngram)", low=0
+    )
+    prune: list[int] = option(
+        [0], "n-grams that occur at most so often are left out: a number an order, the last for the rest"
+    )
+    entropy_prune: float = option(
+        0.0, "n-grams that matter less to the perplexity are left out, 1e-8 or so; 0: none", low=0
+    )
+    bits: int = option(0, "bits of a stored n-gram value, 8 is nearly lossless; 0: exact", low=0, high=16)
     model: TransformerDecoderConfig = section(TransformerDecoderConfig)
     train: TrainConfig = section(TrainConfig)
 
@@ -303,7 +334,10 @@ class AlignConfig:
         "default",
         "trained model whose alignments give the frame labels: a path, or the tag of another experiment",
     )
-    labels: str = option("", "file of frame labels, `id label label …`, in place of a model's alignments")
+    labels: str = option(
+        "",
+        "file of frame labels, `id label label …`, in place of a model's alignments; corpus: those it brings",
+    )
 
 
 @dataclass
@@ -371,7 +405,9 @@ def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path |
     Args:
         recipe: the YAML file.
         overrides: ``key=value`` words; a bare section name (``model=las``) picks a fragment, and with it the
-            fragments of other sections that its ``with`` names, unless they are chosen too.
+            fragments of other sections that its ``with`` names, unless they are chosen too. The name of
+            a folder of the recipe that is no section picks a variant from it: a YAML file of the recipe's
+            form, whose ``with`` names fragments in the same way.
         fragments: the ``conf`` folder that ``base`` refers to.
 
     Raises:
@@ -379,28 +415,32 @@ def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path |
     """
     given = _read_yaml(recipe)
     base = {str(k): str(v) for k, v in (given.get("base") or {}).items()}
+    variants = _variants(recipe.parent)
     chosen, dotted = {}, []
     for word in overrides:
         key, equals, setting = word.partition("=")
         if not equals:
             raise ConfigError(f"not an override: {word!r}", "write key=value, for example train.lr=1e-3")
-        if key in _sections():
+        if key in (*_sections(), *variants):
             chosen[key] = setting
         else:
             dotted.append(word)
-    for name in base | chosen:
-        if name not in _sections():
+    for name in base:
+        if name not in (*_sections(), *variants):
             raise ConfigError(f"unknown section in base: {name!r}, in {recipe}", nearest(name, _sections()))
-    read = {name: _fragment(fragments, name, fragment) for name, fragment in (base | chosen).items()}
-    suited = {n: f for name in chosen for n, f in read[name].pop("with", {}).items() if n not in chosen}
-    base |= chosen | suited
+    picked = {name: fragment for name, fragment in (base | chosen).items() if name in variants}
+    own = {name: _fragment(recipe.parent, name, variant) for name, variant in picked.items()}
+    base, chosen = ({n: f for n, f in names.items() if n not in picked} for names in (base, chosen))
+    suited = [_fragment(fragments, name, fragment).get("with", {}) for name, fragment in chosen.items()]
+    for names in (*(content.pop("with", {}) for content in own.values()), *suited, chosen):
+        base |= names
     layers = []
     for name, fragment in base.items():
         content = _fragment(fragments, name, fragment)
         content.pop("with", None)
         layers.append(({name: content}, f"conf/{name}/{fragment}.yaml"))
-    given["base"] = base
-    layers.append((given, str(recipe)))
+    layers.append((given | {"base": base | picked}, str(recipe)))
+    layers += [(own[name], f"{name}/{variant}.yaml") for name, variant in picked.items()]
     return _merge(layers, dotted)
 
 
@@ -552,6 +592,11 @@ def _validate_combinations(config: Config) -> None:
         ),
         (not config.augment.speeds, "augment.speeds is empty", "write [1.0] for no speed perturbation"),
         (
+            features.kind == "given" and config.augment.speeds != [1.0],
+            "augment.speeds with features.kind=given, where there is no audio to perturb",
+            "write augment.speeds=[1.0]",
+        ),
+        (
             any(not 0.5 <= s <= 2 for s in config.augment.speeds),
             "augment.speeds beyond 0.5 to 2",
             "usual factors are 0.9, 1.0 and 1.1",
@@ -602,11 +647,19 @@ def _sections() -> list[str]:
     return [f.name for f in dataclasses.fields(Config) if dataclasses.is_dataclass(f.default_factory)]
 
 
+def _variants(recipe: Path) -> list[str]:
+    """Folders of a recipe that hold YAML files and are named like no section."""
+    return sorted({p.parent.name for p in recipe.glob("*/*.yaml")} - {*_sections(), "conf"})
+
+
 def _fragment(folder: Path | None, section: str, name: str) -> dict[str, Any]:
     place = folder / section if folder else None
     known = [p.stem for p in place.glob("*.yaml")] if place else []
     if name not in known or place is None:
-        raise ConfigError(f"no fragment {name!r} in conf/{section}", nearest(name, known) if known else "")
+        raise ConfigError(
+            f"no fragment {name!r} in {folder and folder.name}/{section}",
+            nearest(name, known) if known else "",
+        )
     return _read_yaml(place / f"{name}.yaml")
 
 

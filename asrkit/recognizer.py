@@ -14,19 +14,20 @@ import torch
 
 from asrkit.bundle import Bundle, pack
 from asrkit.config import Config, DecodeConfig, parse_config, with_weights
-from asrkit.data.audio import read_audio
 from asrkit.data.utterance import Utterance
 from asrkit.decoding import Resources, require_decoder
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.errors import AsrkitError, ConfigError, DataError, ModelError
 from asrkit.features.cmvn import Cmvn, CmvnStats
-from asrkit.features.frontend import Frontend
+from asrkit.features.frontend import make_frontend
+from asrkit.features.signal import read_signal
+from asrkit.lm.g2p import open_tokenizer
 from asrkit.lm.model import LanguageModel, lm_files, load_lm
 from asrkit.models.asr import AsrModel, Batch, build_model
 from asrkit.models.encoded import Encoded
 from asrkit.models.weights import load_weights
 from asrkit.text.labels import LabelCounts, LabelSet
-from asrkit.text.tokenizer import Tokenizer, load_tokenizer
+from asrkit.text.tokenizer import Tokenizer
 from asrkit.training.hardware import choose_device
 from asrkit.transcript import Transcript, make_transcript
 
@@ -58,7 +59,7 @@ class Recognizer:
     ) -> None:
         self.config, self.tokenizer, self.device, self.threads = config, tokenizer, device, threads
         self.settings: DecodeConfig = config.decode
-        self.frontend = Frontend(config.features)
+        self.frontend = make_frontend(config.features)
         self.cmvn = Cmvn(config.features.cmvn, cmvn)
         self.model = model.to(device).eval()
         self.lm, self.labels, self.counts = lm, labels, counts
@@ -82,7 +83,7 @@ class Recognizer:
         with tempfile.TemporaryDirectory() as scratch:
             parts = find_parts(Path(path), Path(scratch))
             config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))
-            tokenizer = load_tokenizer(parts["tokenizer"])
+            tokenizer = open_tokenizer(parts["tokenizer"])
             labels = counts = None
             if "frame" in config.model.heads:
                 labels = LabelSet.load(parts["labels"] / "labels.txt")
@@ -113,12 +114,10 @@ class Recognizer:
     def transcribe_many(self, utterances: Iterable[Utterance]) -> Iterator[Transcript | AsrkitError]:
         """One result each, in order; an unreadable utterance gives its error and stops nothing."""
         waiting: list[tuple[Utterance, np.ndarray | AsrkitError]] = []
-        longest, rate = 0.0, self.config.features.sample_rate
+        longest, rate = 0.0, self.config.features.signal_rate
         for utterance in utterances:
             try:
-                wave: np.ndarray | AsrkitError = read_audio(
-                    utterance.audio, rate, utterance.start, utterance.duration or None
-                )
+                wave: np.ndarray | AsrkitError = read_signal(self.config.features, utterance)
             except AsrkitError as error:
                 wave = error
             seconds = 0.0 if isinstance(wave, AsrkitError) else len(wave) / rate
@@ -130,7 +129,10 @@ class Recognizer:
         yield from self._batch(waiting)
 
     def features(self, waves: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normalised features f32[B, T, F] of waves f32[N] each, and their lengths int64[B]."""
+        """Normalised features f32[B, T, F] of waves f32[N] each, and their lengths int64[B].
+
+        Of a model for given features, a wave is these, f32[T, F]; so it is below.
+        """
         samples = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waves], batch_first=True)
         feats, lens = self.frontend(samples, torch.tensor([len(w) for w in waves]))
         return self.cmvn(feats, lens), lens
@@ -168,11 +170,7 @@ class Recognizer:
         """The samples f32[N] of each utterance that can be read."""
         for utterance in utterances:
             with suppress(DataError):
-                rate = self.config.features.sample_rate
-                yield (
-                    utterance,
-                    read_audio(utterance.audio, rate, utterance.start, utterance.duration or None),
-                )
+                yield utterance, read_signal(self.config.features, utterance)
 
     def frame_log_probs(self, wave: np.ndarray) -> np.ndarray:
         """Log posteriors of the frame labels f32[T', C] of one utterance's samples f32[N]."""
@@ -191,7 +189,7 @@ class Recognizer:
 
         H counts the heads of all layers.
         """
-        wave = read_audio(transcript.audio, self.config.features.sample_rate)
+        wave = read_signal(self.config.features, whole_file(transcript.audio))
         ids = [self.tokenizer.ids[token.text] for token in transcript.tokens]
         tokens = torch.tensor([ids], dtype=torch.int64)
         feats, lens = self.features([wave])
@@ -209,7 +207,7 @@ class Recognizer:
             if isinstance(wave, AsrkitError):
                 yield wave
             else:
-                seconds = len(wave) / self.config.features.sample_rate
+                seconds = len(wave) / self.config.features.signal_rate
                 yield make_transcript(
                     utterance.id, utterance.audio, seconds, utterance.start, next(found), self.tokenizer
                 )

@@ -23,6 +23,7 @@ from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.decoding.label_beam import label_beam_search
 from asrkit.decoding.scorers import LengthBonus, Scorer
 from asrkit.errors import DataError
+from asrkit.features.frontend import GivenFeatures
 from asrkit.models.asr import Batch
 from asrkit.models.decoders import decoder_inputs
 from asrkit.models.encoded import Encoded
@@ -188,7 +189,7 @@ def attention_beam(subject: Subject) -> Iterator[Finding]:
     model = recognizer.model
     for name, wave, *_ in subject.recordings:
         with torch.inference_mode():
-            encoded = recognizer.encode([wave[: int(JOINT_SECONDS * recognizer.config.features.sample_rate)]])
+            encoded = recognizer.encode([wave[: int(JOINT_SECONDS * recognizer.config.features.signal_rate)]])
 
             def step(prefix: Sequence[int], encoded: Encoded = encoded) -> np.ndarray:
                 tokens = torch.tensor([list(prefix)], dtype=torch.int64)
@@ -256,6 +257,8 @@ def audible(feats: np.ndarray, frames: np.ndarray) -> np.ndarray:
 def features_by_frame(subject: Subject) -> Iterator[Finding]:
     """Features of the whole recording are those of each frame's own neighbourhood."""
     frontend = subject.recognizer.frontend
+    if isinstance(frontend, GivenFeatures):
+        return
     reach = math.ceil(frontend.window_size / frontend.shift)
     for name, wave, *_ in subject.recordings:
         whole = features(subject.recognizer, [wave])[0]

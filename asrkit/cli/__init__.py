@@ -11,12 +11,15 @@ from asrkit import __version__
 from asrkit.errors import AsrkitError
 
 VERBS = {
+    "prepare": "make a recipe for your own recordings and transcripts",
     "train": "run a recipe: from a corpus to a scored, packed recogniser",
     "decode": "print the transcript of audio files",
     "align": "print when each word of a known text is said",
+    "lm": "make an n-gram language model of text, convert one, or measure its perplexity",
     "tune": "find the decoding weights that are best on the dev sets",
     "results": "put the results of several experiments into one table",
     "score": "count the errors of hypotheses against references",
+    "pronounce": "print the phones of words, predicted where no lexicon lists them",
     "config": "show a recipe's whole configuration, or explain a key",
     "recipes": "list the recipes that come with asrkit, or copy one",
     "info": "describe a model",

@@ -104,12 +104,13 @@ def align_file(recognizer: Recognizer, audio: str, text: str) -> Alignment:
         DataError: unreadable audio, no words in the text, or too many for the audio; the file is named.
     """
     from asrkit.aligner import align_wave
-    from asrkit.data.audio import read_audio
+    from asrkit.features.signal import read_signal
+    from asrkit.recognizer import whole_file
     from asrkit.report.alignments import make_alignment
     from asrkit.text.normalize import normalize
 
     config, tokenizer = recognizer.config, recognizer.tokenizer
-    wave = read_audio(audio, config.features.sample_rate)
+    wave = read_signal(config.features, whole_file(audio))
     text = normalize(text, config.text.normalizer)
     if not text:
         raise DataError(f"{audio}: no words in its text", "give the words that are said")
@@ -120,7 +121,7 @@ def align_file(recognizer: Recognizer, audio: str, text: str) -> Alignment:
         aligned = align_wave(recognizer, wave, text)
     except DataError as error:
         raise DataError(f"{audio}: {error.message}", error.hint) from error
-    seconds, frame_seconds = len(wave) / config.features.sample_rate, recognizer.frontend.frame_seconds
+    seconds, frame_seconds = len(wave) / config.features.signal_rate, recognizer.frontend.frame_seconds
     return make_alignment(Path(audio).stem, audio, seconds, aligned, tokenizer, frame_seconds)
 
 

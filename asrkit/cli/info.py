@@ -24,7 +24,8 @@ def command(model: Path) -> None:
         "heads": ", ".join(sorted(recognizer.model.heads)),
         "parameters": f"{parameters:,}",
         "tokens": f"{len(recognizer.tokenizer.tokens)} ({recognizer.tokenizer.kind})",
-        "features": f"{config.features.kind}, {recognizer.frontend.dim} at {config.features.sample_rate} Hz",
+        "features": f"{config.features.kind}, {recognizer.frontend.dim} a frame"
+        + (f", audio at {config.features.sample_rate} Hz" if config.features.kind != "given" else ""),
         "output frame": f"{1000 * recognizer.frame_seconds:g} ms",
         "normalizer": config.text.normalizer,
         "decoder": config.decode.decoder,

@@ -62,6 +62,7 @@ def command(
     from asrkit.progress import tell
     from asrkit.recipe.library import find_recipe, fragments
     from asrkit.recipe.plan import fingerprints, make_plan, run_plan
+    from asrkit.recipe.settle import settle
     from asrkit.recipe.stages import STAGES, start
     from asrkit.recipe.workspace import Workspace
 
@@ -87,6 +88,7 @@ def command(
         force,
         "asrkit " + shlex.join(sys.argv[1:]),
     )
+    workspace = settle(workspace)
     prints = fingerprints(STAGES, workspace)
     steps = make_plan(
         STAGES,

@@ -9,7 +9,7 @@ import click
 
 from asrkit.cli import complain
 from asrkit.cli.options import recognizer_options
-from asrkit.errors import ModelError
+from asrkit.errors import ModelError, UsageError
 
 SECONDS = 6.0
 
@@ -24,14 +24,23 @@ def command(audio: tuple[str, ...], model: str, device: str, threads: int) -> No
     difference and the difference allowed; the exit code is 1 if any is larger.
     """
     from asrkit.data.audio import stream_audio
+    from asrkit.features.signal import read_features
     from asrkit.recipe.library import root
     from asrkit.recognizer import Recognizer
     from asrkit.verify import verify
 
     recognizer = Recognizer.load(model, device=device, threads=threads)
-    rate = recognizer.config.features.sample_rate
-    paths = [*map(Path, audio)] or sorted((root() / "recipes/prompts/data/audio").glob("*.opus"))[::120]
-    waves = {str(path) if audio else path.stem: next(stream_audio(path, rate, SECONDS)) for path in paths}
+    features = recognizer.config.features
+    rate = features.signal_rate
+    if features.kind == "given":
+        if not audio:
+            raise UsageError(f"{model} takes features, no audio", "name files of features (.npy)")
+        waves = {path: read_features(path, features.dim)[: int(SECONDS * rate)] for path in audio}
+    else:
+        paths = [*map(Path, audio)] or sorted((root() / "recipes/prompts/data/audio").glob("*.opus"))[::120]
+        names = [str(path) if audio else path.stem for path in paths]
+        blocks = (next(stream_audio(path, features.sample_rate, SECONDS)) for path in paths)
+        waves = dict(zip(names, blocks, strict=True))
     seconds = sum(map(len, waves.values())) / rate
     click.echo(f"{model}, {len(waves)} recordings, {seconds:.1f} s\n")
     click.echo(f"{'':42}difference   allowed")

@@ -17,7 +17,13 @@ import numpy as np
 import soundfile
 import soxr
 
-from asrkit.data.container import HEAD_BYTES, ends_within_page, frames_missing, is_shortened
+from asrkit.data.container import (
+    HEAD_BYTES,
+    ends_within_page,
+    frames_missing,
+    is_shortened,
+    sphere_numbers,
+)
 from asrkit.errors import DataError
 from asrkit.files import atomic_write
 
@@ -31,7 +37,10 @@ MP3_SLACK = 2 * 1152  # MP3 headers count in MPEG frames and may count the encod
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What the header of an audio file says; `format` is libsndfile's, such as ``WAV/PCM_16``."""
+    """What the header of an audio file says.
+
+    `format` is libsndfile's, such as ``WAV/PCM_16``, or ``NIST/SHORTEN`` of what only sph2pipe reads.
+    """
 
     sample_rate: int
     channels: int
@@ -46,6 +55,8 @@ class AudioInfo:
 
 def audio_info(source: Source) -> AudioInfo:
     """Read the header of `source`. Raises DataError as :func:`read_audio` does."""
+    if info := _shortened_info(source):
+        return info
     with _opened(source) as sound:
         return AudioInfo(sound.samplerate, sound.channels, sound.frames, f"{sound.format}/{sound.subtype}")
 
@@ -162,6 +173,21 @@ def _binary(source: Source) -> Iterator[BinaryIO]:
         raise DataError(f"cannot open {shown(source)}: {error}", "check the path") from None
     with file:
         yield file if file.seekable() else io.BytesIO(file.read())
+
+
+def _shortened_info(source: Source) -> AudioInfo | None:
+    """The header of a SPHERE file compressed with shorten, without expanding it; None: it is another file."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    with _binary(source) as file:
+        head = file.read(HEAD_BYTES)
+    if not is_shortened(head):
+        return None
+    numbers = sphere_numbers(head)
+    if missing := {"sample_rate", "channel_count", "sample_count"} - numbers.keys():
+        raise DataError(f"{shown(source)} is damaged: its header lacks {', '.join(sorted(missing))}", COPY)
+    rate, channels, frames = (numbers[key] for key in ("sample_rate", "channel_count", "sample_count"))
+    return AudioInfo(rate, channels, frames, "NIST/SHORTEN")
 
 
 def _sph2pipe(source: Source) -> BinaryIO:

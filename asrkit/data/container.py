@@ -19,6 +19,12 @@ def is_shortened(head: bytes) -> bool:
     return head.startswith(b"NIST_1A") and b"shorten" in head
 
 
+def sphere_numbers(head: bytes) -> dict[str, int]:
+    """The fields of a NIST SPHERE header that are whole numbers above 0, such as ``sample_rate``."""
+    found = re.findall(rb"^(\w+) -i 0*([1-9]\d*)\s*$", head, re.MULTILINE)
+    return {name.decode(): int(number) for name, number in found}
+
+
 def frames_missing(sound: soundfile.SoundFile, head: bytes) -> int:
     """Frames that the header promises and the file lacks; libsndfile passes over them.
 
@@ -27,8 +33,7 @@ def frames_missing(sound: soundfile.SoundFile, head: bytes) -> int:
         head: its first `HEAD_BYTES`.
     """
     if sound.format == "NIST":
-        count = re.search(rb"sample_count -i (\d+)", head)
-        return max(0, int(count[1]) - sound.frames) if count else 0
+        return max(0, sphere_numbers(head).get("sample_count", 0) - sound.frames)
     promise = _PROMISE.search(sound.extra_info)
     if promise is None or int(promise[1]) >= STREAMED:
         return 0

@@ -76,6 +76,49 @@ def download(url: str, path: Path | str, sha256: str = "", progress: Progress | 
     part.replace(path)
 
 
+def download_folder(url: str, folder: Path | str, sha256: str = "", progress: Progress | None = None) -> None:
+    """Fetch an archive and put the folder in it that has the name of `folder` there, whole or not at all.
+
+    What the archive holds beside that folder is put beside `folder`, unless such a thing is there. An archive
+    that lies beside `folder`, or beside the folder it is in, is taken in place of the download, and kept.
+
+    Args:
+        url, sha256, progress: as for :func:`download`.
+        folder: where to; at most one folder deep in the archive.
+
+    Raises:
+        DataError: as :func:`download` and :func:`extract` do, or the archive has no such folder.
+    """
+    folder = Path(folder)
+    home, name = folder.parent, url.rpartition("/")[2]
+    unpacked = home / f".{folder.name}.unpacked"
+    there = next((path for path in (home / name, home.parent / name) if path.is_file()), None)
+    archive = there or home / name
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not os.access(home, os.W_OK):
+            raise PermissionError("it cannot be written to")
+    except OSError as error:
+        raise DataError(
+            f"{home} lacks {folder.name!r}, which cannot be put there: {error}",
+            "set corpus.path to a folder that you may write to",
+        ) from None
+    if not unpacked.exists():
+        download(url, archive, sha256, progress)
+        extract(archive, unpacked)
+    places = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
+    found = next((place for place in places if (place / folder.name).is_dir()), None)
+    if found is None:
+        shutil.rmtree(unpacked)
+        raise DataError(f"{archive} has no folder {folder.name!r}", "it is another archive: move it away")
+    for path in sorted(found.iterdir(), key=lambda path: path.name == folder.name):  # the folder last
+        if not (home / path.name).exists():
+            path.replace(home / path.name)
+    shutil.rmtree(unpacked)
+    if there is None:
+        archive.unlink(missing_ok=True)
+
+
 def extract(archive: Path | str, folder: Path | str) -> None:
     """Unpack a tar (plain, gz, bz2, xz) or zip into `folder`, which appears only when complete.
 

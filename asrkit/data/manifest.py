@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from asrkit.data.audio import AudioInfo, audio_info
+import numpy as np
+
+from asrkit.data.audio import audio_info
 from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError
 from asrkit.files import atomic_write
@@ -18,17 +20,20 @@ from asrkit.files import atomic_write
 def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     """Write ``.jsonl.gz`` that ``lhotse.CutSet.from_file`` reads: a MonoCut with one supervision each.
 
-    Atomic, and the same bytes for the same utterances. The header of each audio file is read once.
+    Atomic, and the same bytes for the same utterances. The header of each audio file is read once; a cut of
+    an utterance that has features in a ``.npy`` file in place of audio has these.
 
     Raises:
         DataError: an audio file cannot be read.
     """
-    infos: dict[str, AudioInfo] = {}
+    sources: dict[str, dict[str, Any]] = {}
     with atomic_write(path, "wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
         for utterance in utterances:
-            info = infos.get(utterance.audio) or audio_info(utterance.audio)
-            infos[utterance.audio] = info
-            packed.write(json.dumps(_cut(utterance, info), ensure_ascii=False).encode() + b"\n")
+            if utterance.audio not in sources:
+                given = Path(utterance.audio).suffix == ".npy"
+                sources[utterance.audio] = _features(utterance) if given else _recording(utterance.audio)
+            cut = _cut(utterance, sources[utterance.audio])
+            packed.write(json.dumps(cut, ensure_ascii=False).encode() + b"\n")
 
 
 def read_manifest(path: Path | str) -> list[Utterance]:
@@ -53,8 +58,45 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     return utterances
 
 
-def _cut(utterance: Utterance, info: AudioInfo) -> dict[str, Any]:
+def _recording(audio: str) -> dict[str, Any]:
+    info = audio_info(audio)
     channels = list(range(info.channels))
+    return {
+        "recording": {
+            "id": audio,
+            "sources": [{"type": "file", "channels": channels, "source": audio}],
+            "sampling_rate": info.sample_rate,
+            "num_samples": info.frames,
+            "duration": info.duration,
+            "channel_ids": channels,
+        }
+    }
+
+
+def _features(utterance: Utterance) -> dict[str, Any]:
+    path = Path(utterance.audio)
+    try:
+        frames, dim = np.load(path, mmap_mode="r", allow_pickle=False).shape
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read {path}: {error}", "it is no NumPy file, or damaged") from error
+    return {
+        "features": {
+            "type": "given",
+            "num_frames": frames,
+            "num_features": dim,
+            "frame_shift": utterance.duration / max(1, frames),
+            "sampling_rate": 16000,
+            "start": 0.0,
+            "duration": utterance.duration,
+            "storage_type": "numpy_files",
+            "storage_path": str(path.parent),
+            "storage_key": path.name,
+            "channels": 0,
+        }
+    }
+
+
+def _cut(utterance: Utterance, source: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": utterance.id,
         "start": utterance.start,
@@ -71,23 +113,20 @@ def _cut(utterance: Utterance, info: AudioInfo) -> dict[str, Any]:
                 "speaker": utterance.speaker,
             }
         ],
-        "recording": {
-            "id": utterance.audio,
-            "sources": [{"type": "file", "channels": channels, "source": utterance.audio}],
-            "sampling_rate": info.sample_rate,
-            "num_samples": info.frames,
-            "duration": info.duration,
-            "channel_ids": channels,
-        },
+        **source,
         "type": "MonoCut",
     }
 
 
 def _utterance(cut: dict[str, Any]) -> Utterance:
     supervision = cut["supervisions"][0]
+    if "recording" in cut:
+        source = cut["recording"]["sources"][0]["source"]
+    else:
+        source = str(Path(cut["features"]["storage_path"]) / cut["features"]["storage_key"])
     return Utterance(
         id=cut["id"],
-        audio=cut["recording"]["sources"][0]["source"],
+        audio=source,
         start=float(cut["start"]),
         duration=float(cut["duration"]),
         text=supervision.get("text", ""),

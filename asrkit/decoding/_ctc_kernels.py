@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numba import njit
 
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call; keep the machine code for later processes where a folder can be written."""
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # numba found no such folder
-        return njit(nogil=True)(function)
+from asrkit.compiled import compiled
 
 
 @compiled
@@ -252,3 +243,32 @@ def align(
         else:
             token = was_token[t, u]
     return spans, peaks
+
+
+@compiled
+def peak_frames(
+    log_probs: np.ndarray, best: np.ndarray, sequences: np.ndarray, lengths: np.ndarray, blank: int
+) -> np.ndarray:
+    """Where each token of each sequence is likeliest, within its part of the sequence's likeliest path.
+
+    Args:
+        log_probs, best, blank: as for ``align``.
+        sequences: int32[N, T], the tokens at the end of each row; each sequence has a path.
+        lengths: int64[N], how many they are.
+
+    Returns:
+        int32[N, T], frames, laid out as the tokens are.
+    """
+    count, width = sequences.shape
+    peaks = np.zeros((count, width), np.int32)
+    for k in range(count):
+        begin = width - lengths[k]
+        tokens = np.ascontiguousarray(sequences[k, begin:])
+        spans, _ = align(log_probs, best, tokens, blank)
+        for u in range(tokens.size):
+            frame = spans[u, 0]
+            for t in range(spans[u, 0] + 1, spans[u, 1]):
+                if log_probs[t, tokens[u]] > log_probs[frame, tokens[u]]:
+                    frame = t
+            peaks[k, begin + u] = frame
+    return peaks

@@ -9,7 +9,7 @@ import numpy as np
 
 from asrkit.decoding._lexicon_kernels import Graph, WordModel, look_ahead
 from asrkit.errors import DataError, UsageError
-from asrkit.lm.ngram import EOS_ID, UNK_ID, NgramModel
+from asrkit.lm.ngram import EOS_ID, UNK_ID, NgramModel, read_ngram
 
 Lexicon = Mapping[str, Sequence[Sequence[int]]]
 """Words and their spellings in token ids."""
@@ -91,7 +91,7 @@ def word_model(
         model = WordModel(one, sure, sure, two, two, 1, ids, 0, 0, 0.0, float(bonus))
     else:
         if not isinstance(lm, NgramModel):
-            lm = NgramModel.read_arpa(lm)
+            lm = read_ngram(lm)
         model = WordModel(
             keys=lm.keys,
             log_probs=lm.log_probs,

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asrkit.decoding._ctc_kernels import compiled, find_child, insert, log_add
+from asrkit.compiled import compiled
+from asrkit.decoding._ctc_kernels import find_child, insert, log_add
 
 
 class Graph(NamedTuple):

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asrkit.compiled import compiled
 from asrkit.decoding._ctc import utterances
-from asrkit.decoding._ctc_kernels import compiled, log_add
+from asrkit.decoding._ctc_kernels import log_add
 
 LOWEST = -1e300  # in place of -inf where it is subtracted
 TINY = 1e-200  # a sum at least this large has lost nothing to underflow

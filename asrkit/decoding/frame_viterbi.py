@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from asrkit.compiled import compiled
 from asrkit.decoding._ctc import IMPOSSIBLE, utterances
-from asrkit.decoding._ctc_kernels import compiled
 from asrkit.decoding.hypothesis import Hypothesis
 
 

@@ -115,6 +115,27 @@ class Frontend(torch.nn.Module):
         return feats if self.cosines is None else feats @ self.cosines
 
 
+class GivenFeatures(torch.nn.Module):
+    """The front end of a corpus that has features in place of audio: they pass as they are."""
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        self.dim = config.dim
+        self.frame_seconds = config.shift_ms / 1000
+
+    def num_frames(self, frames: Count) -> Count:
+        return frames
+
+    def forward(self, feats: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
+        """Features f32[B, T, F] and frames of each int64[B], exactly 0 beyond an utterance's frames."""
+        return feats.masked_fill(~valid_mask(lens, feats.shape[1])[..., None], 0.0), lens
+
+
+def make_frontend(config: FeatureConfig) -> Frontend | GivenFeatures:
+    """The front end for a kind of features."""
+    return GivenFeatures(config) if config.kind == "given" else Frontend(config)
+
+
 def povey_window(size: int) -> Tensor:
     """Kaldi's default window, f64[size]: a Hann window to the power 0.85 (``feat/feature-window.cc``)."""
     return torch.hann_window(size, periodic=False, dtype=torch.float64) ** 0.85

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config import LmConfig, TransformerDecoderConfig, neural_lm_shape
-from asrkit.lm.ngram import NgramModel
+from asrkit.lm.ngram import NgramModel, read_ngram
 from asrkit.models.asr import Batch, Loss
 from asrkit.models.decoders import decoder_inputs, decoder_loss, decoder_targets
 from asrkit.models.decoders.transformer import TransformerDecoder
 from asrkit.models.weights import load_weights
 
-NGRAM, WEIGHTS = "lm.arpa", "averaged/model.safetensors"
+NGRAM, WEIGHTS = "lm.ngram", "averaged/model.safetensors"
+OLD_NGRAM = "lm.arpa"  # of experiments and bundles made before there was a binary form
 
 
 class NeuralLm(nn.Module):
@@ -71,7 +72,8 @@ def load_lm(config: LmConfig, folder: Path, vocab: int, device: torch.device) ->
     if config.kind == "none":
         return None
     if config.kind.endswith("-ngram"):
-        return LanguageModel(config.kind, ngram=NgramModel.read_arpa(folder / NGRAM))
+        old = (folder / OLD_NGRAM).exists() and not (folder / NGRAM).exists()
+        return LanguageModel(config.kind, ngram=read_ngram(folder / (OLD_NGRAM if old else NGRAM)))
     network = NeuralLm(neural_lm_shape(config), vocab)
     load_weights(folder / WEIGHTS, network)
     return LanguageModel(config.kind, network=network.to(device).eval())

@@ -6,6 +6,7 @@ Heavy imports happen inside the stages so that planning stays quick.
 from __future__ import annotations
 
 import json
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from asrkit.errors import DataError
@@ -14,8 +15,8 @@ from asrkit.progress import tell, track, transfer
 from asrkit.recipe.places import (
     Prints,
     aligner_path,
-    alignment_source,
     checked,
+    given_labels,
     labels_folder,
     labels_path,
     manifest,
@@ -35,18 +36,17 @@ SHOWN = 20  # names of left out utterances that are printed; all are in a file
 
 
 def download(workspace: Workspace, prints: Prints) -> None:
+    from asrkit.data import download as fetch
     from asrkit.data.corpora import CORPORA
-    from asrkit.data.download import download as fetch
 
-    settings = workspace.config.corpus
-    corpus, target = CORPORA[settings.name], source_path(workspace)
-    if target.exists():
-        return
-    url = settings.url or corpus.url
-    if not url:
-        raise DataError(f"the corpus {settings.name} is not found", corpus.where)
-    with transfer(f"download {target.name}") as progress:
-        fetch(url, target, settings.sha256 or corpus.sha256, progress)
+    settings, source = workspace.config.corpus, source_path(workspace)
+    corpus = CORPORA[settings.name]
+    get = fetch.download_folder if corpus.archives else fetch.download
+    for path, archive in corpus.downloads(source, workspace.sets, settings.url, settings.sha256):
+        if not archive.sha256:
+            tell(f"  no checksum of {archive.url} is known, so it is taken as it comes")
+        with transfer(f"download {path.name}") as progress:
+            get(archive.url, path, archive.sha256, progress)
 
 
 def prepare(workspace: Workspace, prints: Prints) -> None:
@@ -61,49 +61,61 @@ def prepare(workspace: Workspace, prints: Prints) -> None:
     corpus = CORPORA[config.corpus.name]
     folder = workspace.shared("prepare", prints["prepare"])
     for name in workspace.sets:
+        if manifest(workspace, prints, name).exists() and not workspace.force:
+            continue
         skipped: list[Skipped] = []
         found = corpus.prepare(
             source_path(workspace), name, folder / "audio", config.features.sample_rate, skipped
         )
         utterances = [replace(u, text=normalize(u.text, config.text.normalizer)) for u in track(found, name)]
-        if not utterances:
-            raise DataError(
-                f"no utterances in subset {name!r} of {source_path(workspace)}",
-                "look at corpus.path, corpus.train, corpus.dev and corpus.test",
-            )
         with atomic_write(folder / f"{name}.skipped.jsonl") as file:
             file.writelines(json.dumps({"id": s.id, "reason": s.reason}) + "\n" for s in skipped)
-        write_manifest(manifest(workspace, prints, name), utterances)
         hours = sum(u.duration for u in utterances) / 3600
         tell(f"  {name}: {len(utterances)} utterances, {hours:.2f} h")
         if skipped:
             tell(f"  {name}: {len(skipped)} entries left out, see {folder / name}.skipped.jsonl")
         for item in skipped[:SHOWN]:
             tell(f"    {item.id}: {item.reason}")
+        if not utterances:
+            raise DataError(
+                f"no utterances in subset {name!r} of {source_path(workspace)}",
+                "look at corpus.path, corpus.train, corpus.dev and corpus.test",
+            )
+        write_manifest(manifest(workspace, prints, name), utterances)
 
 
 def tokenizer(workspace: Workspace, prints: Prints) -> None:
     """Learn the token inventory from the training text alone."""
-    from asrkit.text.tokenizer import build_tokenizer
+    from asrkit.lm.g2p import MODEL, predict_unknown
+    from asrkit.text.tokenizer import PhoneTokenizer, build_tokenizer
 
-    texts = [u.text for u in utterances_of(workspace, prints, workspace.config.corpus.train)]
-    built = build_tokenizer(workspace.config.text, texts, workspace.recipe)
-    built.save(workspace.folder / "tokenizer")
+    config, folder = workspace.config, workspace.folder / "tokenizer"
+    texts = [u.text for u in utterances_of(workspace, prints, config.corpus.train)]
+    built = build_tokenizer(config.text, texts, workspace.recipe)
     tell(f"  {len(built.tokens)} tokens ({built.kind})")
+    (folder / MODEL).unlink(missing_ok=True)
+    if config.text.g2p and isinstance(built, PhoneTokenizer):
+        words = {w for u in utterances_of(workspace, prints, workspace.sets) for w in u.text.split()}
+        guessed = predict_unknown(built, words, folder)
+        if guessed:
+            shown = ", ".join(guessed[:SHOWN]) + (", …" if len(guessed) > SHOWN else "")
+            tell(f"  pronunciations predicted of {len(guessed)} of {len(words)} words: {shown}")
+            tell(f"  they are marked in {folder / 'lexicon.txt'}; put the right ones into text.lexicon")
+    built.save(folder)
 
 
 def features(workspace: Workspace, prints: Prints) -> None:
     """Compute the training and dev features at every speed, and the statistics for CMVN."""
     import torch
 
-    from asrkit.data.audio import read_audio
     from asrkit.features.augment import speed_perturb
     from asrkit.features.cmvn import CmvnStats
-    from asrkit.features.frontend import Frontend
+    from asrkit.features.frontend import make_frontend
+    from asrkit.features.signal import read_signal
     from asrkit.features.store import FeatureStore, write_store
 
     config = workspace.config
-    frontend = Frontend(config.features)
+    frontend = make_frontend(config.features)
     rate = config.features.sample_rate
     stats = CmvnStats(frontend.dim)
     training = set(config.corpus.train)
@@ -117,13 +129,13 @@ def features(workspace: Workspace, prints: Prints) -> None:
         ) -> Any:
             for utterance in track(utterances_of(workspace, prints, [name]), name):
                 try:
-                    wave = read_audio(utterance.audio, rate, utterance.start, utterance.duration)
+                    wave = read_signal(config.features, utterance)
                 except DataError as error:
                     unreadable[utterance.id] = error.message
                     continue
                 for speed in speeds:
-                    samples = torch.from_numpy(wave if speed == 1 else speed_perturb(wave, speed, rate))[None]
-                    feats, _ = frontend(samples, torch.tensor([samples.shape[1]]))
+                    signal = torch.from_numpy(wave if speed == 1 else speed_perturb(wave, speed, rate))[None]
+                    feats, _ = frontend(signal, torch.tensor([signal.shape[1]]))
                     yield utterance.id, speed, feats[0].numpy()
 
         if workspace.force or not (folder / "unreadable.json").exists():
@@ -198,12 +210,12 @@ def align(workspace: Workspace, prints: Prints) -> None:
     from asrkit.text.labels import LabelCounts, LabelSet, collect_labels, read_labels, write_labels
     from asrkit.text.tokenizer import load_tokenizer
 
-    folder, source = labels_folder(workspace), alignment_source(workspace)[0]
+    folder = labels_folder(workspace)
     sets = {role: read_manifest(checked(workspace, role)) for role in ("train", "dev")}
     sets |= {name: utterances_of(workspace, prints, [name]) for name in reported_sets(workspace)}
+    files = {role: given_labels(workspace, prints, role) for role in sets}
     if workspace.config.align.labels:
-        names = collect_labels(source)
-        given = dict(read_labels(source, names))
+        names = collect_labels(*dict.fromkeys(chain.from_iterable(files.values())))
     else:
         aligner = Recognizer.load(aligner_path(workspace), device=workspace.device)
         names = aligner.labels or LabelSet.of(aligner.tokenizer)
@@ -212,6 +224,7 @@ def align(workspace: Workspace, prints: Prints) -> None:
     failed: list[str] = []
     for role, utterances in sets.items():
         if workspace.config.align.labels:
+            given = dict(chain.from_iterable(read_labels(path, names) for path in files[role]))
             found: Any = ((u.id, given[u.id]) for u in utterances if u.id in given)
         else:
             found = label_frames(aligner, names, track(utterances, f"align {role}"), failed)

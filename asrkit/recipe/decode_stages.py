@@ -81,18 +81,22 @@ def write_frames(
 
 def score(workspace: Workspace, prints: Prints) -> None:
     """Count errors, write the detailed reports and RESULTS.md."""
-    from asrkit.recipe.outcome import score_recipe
+    from asrkit.recipe.outcome import hand_in, homework_of, score_recipe
 
-    for line in score_recipe(
-        workspace,
-        {
-            (decoder, name): decode_folder(workspace, decoder, name)
-            for decoder in decoders(workspace)
-            for name in reported_sets(workspace)
-        },
-        {name: utterances_of(workspace, prints, [name]) for name in workspace.sets},
-    ):
+    sets = {name: utterances_of(workspace, prints, [name]) for name in workspace.sets}
+    referred = [name for name in reported_sets(workspace) if any(u.text for u in sets[name])]
+    decoded = {
+        (decoder, name): decode_folder(workspace, decoder, name)
+        for decoder in decoders(workspace)
+        for name in referred
+    }
+    for line in score_recipe(workspace, decoded, sets):
         tell(f"  {line}")
+    for name in set(reported_sets(workspace)) - set(referred):
+        tell(f"  {name}: no references, not scored")
+    if homework := homework_of(workspace):
+        for path in hand_in(workspace, homework, sets):
+            tell(f"  to hand in: {path}")
 
 
 def pack(workspace: Workspace, prints: Prints) -> None:

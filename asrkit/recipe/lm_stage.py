@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from asrkit.errors import DataError
@@ -19,49 +19,64 @@ if TYPE_CHECKING:
 
 def lm(workspace: Workspace, prints: Prints) -> None:
     """Make the language model, and measure its perplexity on the dev sets."""
-    from asrkit.text.tokenizer import load_tokenizer
+    from asrkit.lm.g2p import open_tokenizer
 
     kind, folder = workspace.config.lm.kind, lm_folder(workspace)
-    tokenizer = load_tokenizer(workspace.folder / "tokenizer")
+    tokenizer = open_tokenizer(workspace.folder / "tokenizer")
     texts = training_texts(workspace, prints)
     dev = [u.text for u in utterances_of(workspace, prints, workspace.config.corpus.dev)]
     if kind in ("lstm", "transformer"):
-        unit, perplexity = "token", neural(workspace, prints, tokenizer, texts, dev)
+        read = list(texts)
+        unit, sentences = "token", len(read)
+        perplexity = neural(workspace, prints, tokenizer, read, dev)
     else:
         unit = kind.removesuffix("-ngram")
         split: Callable[[str], list[str]] = str.split if unit == "word" else tokenizer.pieces
-        perplexity = ngram(workspace, [split(t) for t in texts], [split(t) for t in dev])
-    write_json(folder / "perplexity.json", {"unit": unit, "perplexity": perplexity, "sentences": len(texts)})
-    tell(f"  {kind} of {len(texts)} sentences: perplexity {perplexity:.2f} per {unit} on the dev sets")
+        sentences, perplexity = ngram(workspace, prints, map(split, texts), map(split, dev))
+    write_json(folder / "perplexity.json", {"unit": unit, "perplexity": perplexity, "sentences": sentences})
+    tell(f"  {kind} of {sentences} sentences: perplexity {perplexity:.2f} per {unit} on the dev sets")
 
 
-def training_texts(workspace: Workspace, prints: Prints) -> list[str]:
-    """The texts of ``lm.text``, normalised, or the training transcripts."""
-    from asrkit.text.normalize import normalize
+def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
+    """The texts of ``lm.text``, normalised, or the training transcripts.
 
-    config = workspace.config
-    if not config.lm.text:
-        return [u.text for u in utterances_of(workspace, prints, config.corpus.train)]
-    texts: list[str] = []
-    for path in lm_text_paths(workspace):
+    Raises:
+        DataError: a text that is not readable.
+    """
+    from asrkit.lm.corpus import read_texts
+
+    paths = lm_text_paths(workspace)
+    if not paths:
+        yield from (u.text for u in utterances_of(workspace, prints, workspace.config.corpus.train))
+    for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(
-                f"cannot read {path}: {error}", "see lm.text: UTF-8, a sentence a line"
-            ) from error
-        texts += [text for line in lines if (text := normalize(line, config.text.normalizer))]
-    return texts
+            yield from read_texts(path, workspace.config.text.normalizer)
+        except DataError as error:
+            hint = "see lm.text: UTF-8, a sentence a line, plain, .gz or .xz"
+            raise DataError(error.message, hint) from error
 
 
-def ngram(workspace: Workspace, texts: list[list[str]], dev: list[list[str]]) -> float:
-    """Estimate an n-gram model and write it as ARPA; returns its perplexity."""
+def ngram(
+    workspace: Workspace, prints: Prints, texts: Iterable[list[str]], dev: Iterable[list[str]]
+) -> tuple[int, float]:
+    """Estimate an n-gram model and write it; returns how many sentences it is of, and its perplexity.
+
+    The words of the training transcripts belong to the vocabulary of a word model from other texts.
+    """
     from asrkit.lm.model import NGRAM
-    from asrkit.lm.ngram import estimate
+    from asrkit.lm.ngram import Corpus, check_prune, estimate, read_binary, write_binary
 
-    model = estimate(texts, workspace.config.lm.order)
-    model.write_arpa(lm_folder(workspace) / NGRAM)
-    return model.perplexity(dev).including_oov
+    config, path = workspace.config.lm, lm_folder(workspace) / NGRAM
+    check_prune(config.prune, config.order)
+    corpus, vocabulary = Corpus.of(texts), None
+    if config.kind == "word-ngram":
+        vocabulary = corpus.most_frequent(config.max_words or None)
+        if lm_text_paths(workspace):
+            heard = utterances_of(workspace, prints, workspace.config.corpus.train)
+            vocabulary += [word for utterance in heard for word in utterance.text.split()]
+    model = estimate(corpus, config.order, config.prune, vocabulary, config.entropy_prune)
+    write_binary(model, path, config.bits)
+    return corpus.sentences, read_binary(path).perplexity(dev).including_oov
 
 
 def neural(

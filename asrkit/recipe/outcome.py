@@ -14,7 +14,8 @@ from safetensors import safe_open
 from asrkit.data.utterance import Utterance
 from asrkit.decoding import DECODERS
 from asrkit.errors import DataError
-from asrkit.recipe.places import decode_folder, labels_folder, labels_path, reported_sets
+from asrkit.recipe.homework import Homework
+from asrkit.recipe.places import decode_folder, labels_folder, labels_path, reported_sets, source_path
 from asrkit.recipe.workspace import Workspace
 from asrkit.recognizer import newest_weights
 from asrkit.report.results import (
@@ -35,6 +36,8 @@ from asrkit.text.labels import LabelSet, read_labels
 from asrkit.text.tokenizer import Tokenizer, load_tokenizer
 from asrkit.training.checkpoint import checkpoints, read_state
 
+HOMEWORK = "cmu11785"
+
 
 def score_recipe(
     workspace: Workspace, decoded: Mapping[tuple[str, str], Path], sets: Mapping[str, Sequence[Utterance]]
@@ -50,6 +53,7 @@ def score_recipe(
         lines for people.
     """
     config = workspace.config
+    homework = homework_of(workspace)
     rows: list[ResultRow] = []
     similar: list[SimilarityRow] = []
     lines: list[str] = []
@@ -63,15 +67,17 @@ def score_recipe(
             write_score(folder / f"score_{RATES[unit].lower()}", score, f"{decoder} on {name}")
             rows.append(ResultRow(name, decoder, unit, score.total, score.interval))
             lines.append(f"{name} {decoder}: {score.total.kaldi_line(RATES[unit])}")
-        if config.score.similarity:
-            texts = {u.id: u.text for u in sets[name]}
-            alike = SimilarityRow(name, decoder, similarity(texts, hypotheses))
+        texts = {u.id: u.text for u in sets[name]}
+        alike = SimilarityRow(name, decoder, similarity(texts, hypotheses) if config.score.similarity else {})
+        if homework:
+            alike.scores["edit distance"] = homework.distance(texts, hypotheses)
+        if alike.scores:
             similar.append(alike)
             lines.append(f"{name} {decoder}: " + ", ".join(f"{k} {v:.4f}" for k, v in alike.scores.items()))
     for name in reported_sets(workspace) if "frame" in config.model.heads else []:
-        row = score_frames(workspace, name)
-        rows.append(row)
-        lines.append(f"{name} frames: {100 * row.counts.rate:.2f} % wrong of {row.counts.reference}")
+        if row := score_frames(workspace, name):
+            rows.append(row)
+            lines.append(f"{name} frames: {100 * row.counts.rate:.2f} % wrong of {row.counts.reference}")
     facts = (rows, describe(workspace, sets), environment_of(workspace))
     write_results_json(workspace.folder / "results.json", *facts)
     write_results(workspace.folder / "RESULTS.md", *facts, similar=similar)
@@ -89,13 +95,17 @@ def units_of(tokenizer: Tokenizer, decoder: str, units: Sequence[str]) -> list[s
     """The units to score in: a phone recogniser without a lexicon decoder gives phones and nothing else."""
     if tokenizer.kind == "phone" and not DECODERS[decoder].words:
         return ["phone"]
+    if tokenizer.kind == "word":  # its words may be phones
+        return list(units)
     return [unit for unit in units if unit != "phone"] or ["word"]
 
 
-def score_frames(workspace: Workspace, name: str) -> ResultRow:
-    """The frames of a set whose likeliest label is not the one they were aligned with."""
+def score_frames(workspace: Workspace, name: str) -> ResultRow | None:
+    """The frames of a set whose likeliest label is not the one they were aligned with; None: none were."""
     names = LabelSet.load(labels_folder(workspace) / "labels.txt")
     expected = dict(read_labels(labels_path(workspace, name), names))
+    if not expected:
+        return None
     found = dict(read_labels(decode_folder(workspace, "frames", name) / "hyp.txt.gz", names))
     wrong = {}
     for id, labels in expected.items():
@@ -114,6 +124,34 @@ def score_frames(workspace: Workspace, name: str) -> ResultRow:
     errors, lengths = [c.errors for c in counts], [c.reference for c in counts]
     interval = confidence_interval(errors, lengths, samples) if samples else None
     return ResultRow(name, "argmax", "frame", sum(counts, ErrorCounts()), interval)
+
+
+def homework_of(workspace: Workspace) -> Homework | None:
+    """What is to be handed in, for a corpus that is a homework."""
+    return (
+        Homework(workspace.config, source_path(workspace))
+        if workspace.config.corpus.name == HOMEWORK
+        else None
+    )
+
+
+def hand_in(workspace: Workspace, homework: Homework, sets: Mapping[str, Sequence[Utterance]]) -> list[Path]:
+    """Write a submission file for each test set: its answers in the set's order."""
+    written = []
+    names = workspace.config.corpus.test
+    for name in names:
+        path = workspace.folder / ("submission.csv" if len(names) == 1 else f"submission-{name}.csv")
+        if homework.frames:
+            labels = LabelSet.load(labels_folder(workspace) / "labels.txt")
+            frames = [round(u.duration * workspace.config.features.signal_rate) for u in sets[name]]
+            found = decode_folder(workspace, "frames", name) / "hyp.txt.gz"
+            answers = homework.labels(sets[name], frames, found, labels)
+        else:
+            folder = decode_folder(workspace, workspace.config.decode.decoder, name)
+            answers = homework.transcripts(sets[name], read_hypotheses(folder / "nbest.jsonl"))
+        homework.write(path, answers)
+        written.append(path)
+    return written
 
 
 def read_hypotheses(path: Path) -> dict[str, str]:

@@ -10,6 +10,9 @@ from asrkit.recipe.workspace import Workspace
 if TYPE_CHECKING:
     from asrkit.data.utterance import Utterance
 
+CORPUS_LABELS = "corpus"
+"""In place of a file in ``align.labels``: those that the corpus brings."""
+
 Prints = dict[str, str]
 """Stage name -> fingerprint, as :func:`asrkit.recipe.plan.fingerprints` gives them."""
 
@@ -64,10 +67,30 @@ def file_state(path: Path) -> Any:
     return [str(path.resolve()), status.st_size if path.is_file() else 0, int(status.st_mtime)]
 
 
+def given_labels(workspace: Workspace, prints: Prints, role: str) -> list[Path]:
+    """Files with the frame labels that were given for ``train``, ``dev`` or a reported set.
+
+    Raises:
+        DataError: the training sets of the corpus have none.
+    """
+    from asrkit.errors import DataError
+
+    corpus = workspace.config.corpus
+    if workspace.config.align.labels != CORPUS_LABELS:
+        return alignment_source(workspace)
+    sets = {"train": corpus.train, "dev": corpus.dev}.get(role, [role])
+    paths = [manifest(workspace, prints, n).parent / "labels" / f"{n}.txt.gz" for n in sets]
+    if role == "train" and not all(path.exists() for path in paths):
+        raise DataError("the corpus has no frame labels", "see align.labels and align.model")
+    return [path for path in paths if path.exists()]
+
+
 def alignment_source(workspace: Workspace) -> list[Path]:
-    """The files that frame labels come from: one of labels, or the weights of a model."""
+    """The files outside the experiment that frame labels come from: one of labels, or a model's weights."""
     from asrkit.recognizer import newest_weights
 
+    if workspace.config.align.labels == CORPUS_LABELS:
+        return []
     if workspace.config.align.labels:
         return [workspace.recipe / workspace.config.align.labels]  # an absolute path stays as it is
     model = aligner_path(workspace)

@@ -125,7 +125,8 @@ def make_plan(
             because = [name for name in after if name in running]
             why = stale or ("forced" if force else f"{because[0]} runs again")
             steps.append(Step(stage, "run", why))
-            running.add(stage.name)
+            if force or not stage.addressed:  # else what it makes again is what was there
+                running.add(stage.name)
         else:
             steps.append(Step(stage, "done", "up to date"))
     _refuse_gaps(steps, workspace, prints)

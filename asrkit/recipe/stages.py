@@ -7,8 +7,10 @@ reader it names.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from asrkit.config import Config, to_yaml
+from asrkit.data.corpora import CORPORA
 from asrkit.files import atomic_write, write_json
 from asrkit.recipe import data_stages, decode_stages, lm_stage, train_stages
 from asrkit.recipe.places import (
@@ -20,6 +22,7 @@ from asrkit.recipe.places import (
     decoders,
     file_state,
     labels_folder,
+    labels_path,
     lm_folder,
     lm_text_paths,
     manifest,
@@ -38,6 +41,21 @@ def start(workspace: Workspace) -> None:
     with atomic_write(workspace.folder / "config.yaml") as file:
         file.write(to_yaml(workspace.config))
     write_json(workspace.folder / "env.json", environment())
+
+
+def corpus_state(workspace: Workspace) -> Any:
+    """State of what is trained and tuned on; another test set, or a change to one, trains nothing again.
+
+    Of what is downloaded it is the place alone, which is the same before and after.
+    """
+    settings, source = workspace.config.corpus, source_path(workspace)
+    corpus = CORPORA[settings.name]
+    parts = corpus.parts(source, [*settings.train, *settings.dev])
+    fetched = workspace.exp / "data" / "download"
+    return [
+        str(path.resolve()) if path.name in corpus.archives or fetched in path.parents else file_state(path)
+        for path in dict.fromkeys(parts)
+    ]
 
 
 def after(*names: str) -> Callable[[Config], tuple[str, ...]]:
@@ -63,25 +81,25 @@ STAGES: tuple[Stage, ...] = (
         ("corpus.name", "corpus.path", "corpus.url"),
         after(),
         data_stages.download,
-        lambda w, p: [source_path(w)],
+        lambda w, p: CORPORA[w.config.corpus.name].parts(source_path(w), w.sets),
         addressed=True,
     ),
     Stage(
         1,
         "prepare",
         "read the corpus into manifests",
-        ("corpus", "text.normalizer", "features.sample_rate"),
+        ("corpus.name", "corpus.path", "text.normalizer", "features.sample_rate"),
         after("download"),
         data_stages.prepare,
         lambda w, p: [manifest(w, p, n) for n in w.sets],
-        lambda w: file_state(source_path(w)),
+        corpus_state,
         addressed=True,
     ),
     Stage(
         2,
         "tokenizer",
         "learn the token inventory",
-        ("text",),
+        ("text", "corpus.train"),
         after("prepare"),
         data_stages.tokenizer,
         lambda w, p: [w.folder / "tokenizer" / "tokens.txt"],
@@ -90,7 +108,7 @@ STAGES: tuple[Stage, ...] = (
         3,
         "features",
         "compute features at every speed",
-        ("features", "augment.speeds"),
+        ("features", "augment.speeds", "corpus.train", "corpus.dev"),
         after("prepare"),
         data_stages.features,
         lambda w, p: [w.shared("features", p["features"]) / "cmvn.json"],
@@ -109,7 +127,7 @@ STAGES: tuple[Stage, ...] = (
         5,
         "lm",
         "estimate or train the language model",
-        ("lm", "seed"),
+        ("lm", "seed", "corpus.dev"),
         after("tokenizer"),
         lm_stage.lm,
         lambda w, p: [lm_folder(w) / "perplexity.json"],
@@ -123,7 +141,7 @@ STAGES: tuple[Stage, ...] = (
         ("align",),
         after("check"),
         data_stages.align,
-        lambda w, p: [labels_folder(w) / "counts.json"],
+        lambda w, p: [labels_folder(w) / "counts.json", *(labels_path(w, n) for n in reported_sets(w))],
         lambda w: [file_state(path) for path in alignment_source(w)],
         idle=lambda c: "" if "frame" in c.model.heads else "no frame head",
     ),
@@ -170,7 +188,7 @@ STAGES: tuple[Stage, ...] = (
         10,
         "decode",
         "decode the dev and test sets",
-        ("decode",),
+        ("decode", "corpus.dev", "corpus.test"),
         _decode_after,
         decode_stages.decode,
         lambda w, p: [decode_folder(w, d, n) / "hyp.trn" for d in decoders(w) for n in reported_sets(w)],

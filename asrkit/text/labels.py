@@ -16,6 +16,7 @@ from asrkit.files import atomic_write, write_json
 from asrkit.text.tokenizer import SPACE, UNK_ID, Tokenizer
 
 SILENCE = "<sil>"
+SILENCES = (SILENCE, "[SIL]", "SIL", "sil")
 
 
 @dataclass(frozen=True)
@@ -180,9 +181,14 @@ def read_labels(
             yield id, labels
 
 
-def collect_labels(path: Path | str, silence: str = SILENCE) -> LabelSet:
-    """The labels that a file holds, sorted, `silence` first. Raises DataError as :func:`read_labels` does."""
-    found = {word for _, _, words in _label_lines(path) for word in words}
+def collect_labels(*paths: Path | str) -> LabelSet:
+    """The labels that files hold, sorted, silence first, by the name it has in them.
+
+    Raises:
+        DataError: as :func:`read_labels`.
+    """
+    found = {word for path in paths for _, _, words in _label_lines(path) for word in words}
+    silence = next((name for name in SILENCES if name in found), SILENCE)
     return LabelSet((silence, *sorted(found - {silence})))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrkit.errors import DataError, MissingDependency
@@ -13,6 +13,7 @@ from asrkit.files import atomic_write
 Pronunciation = tuple[str, ...]
 STRESS = re.compile(r"(?<=[A-Za-z])[012]$")
 VARIANT = re.compile(r"(?<=.)\(\d+\)$")
+PREDICTED = ["#", "predicted"]
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,21 @@ class Lexicon:
 
     Attributes:
         words: word in capitals -> its pronunciations, the usual one first.
+        predicted: those of them whose pronunciations are guesses.
+        fallback: pronunciations of any other word, in capitals; see :class:`asrkit.lm.g2p.G2p`.
     """
 
     words: dict[str, list[Pronunciation]]
+    predicted: frozenset[str] = frozenset()
+    fallback: Callable[[str], list[Pronunciation]] | None = field(default=None, compare=False)
 
     @classmethod
     def read(cls, path: Path | str, *, stress: bool = True) -> Lexicon:
         """Read lines of ``word p h o n e s``.
 
         A word may have several lines; ``word(2)`` means another pronunciation of ``word``. Empty lines,
-        lines that begin with ``;;;`` and what follows a free-standing ``#`` are comments, as in CMUdict.
+        lines that begin with ``;;;`` and what follows a free-standing ``#`` are comments, as in CMUdict. The
+        comment ``# predicted`` is remembered.
 
         Args:
             path: UTF-8 text.
@@ -64,6 +70,7 @@ class Lexicon:
     @classmethod
     def _parse(cls, lines: Iterable[bytes], source: str, stress: bool) -> Lexicon:
         words: dict[str, list[Pronunciation]] = {}
+        predicted: set[str] = set()
         for number, line in enumerate(lines, 1):
             try:
                 fields = line.decode("utf-8-sig" if number == 1 else "utf-8").split()
@@ -76,12 +83,15 @@ class Lexicon:
                 raise DataError(f"{source}:{number}: no phones for {word!r}", "write `word p h o n e s`")
             if not stress:
                 phones = [STRESS.sub("", phone) for phone in phones]
-            known = words.setdefault(VARIANT.sub("", word).upper(), [])
+            name = VARIANT.sub("", word).upper()
+            if fields[-2:] == PREDICTED:
+                predicted.add(name)
+            known = words.setdefault(name, [])
             if (pronunciation := tuple(phones)) not in known:
                 known.append(pronunciation)
         if not words:
             raise DataError(f"{source}: no word in this lexicon", "write `word p h o n e s`, one a line")
-        return cls(words)
+        return cls(words, frozenset(predicted))
 
     @property
     def phones(self) -> list[str]:
@@ -89,12 +99,47 @@ class Lexicon:
         return sorted({phone for spoken in self.words.values() for phones in spoken for phone in phones})
 
     def pronounce(self, word: str) -> list[Pronunciation]:
-        """The pronunciations of a word, the usual one first; empty when it is not listed."""
-        return self.words.get(word.upper(), [])
+        """The pronunciations of a word, the usual one first; empty when there are none."""
+        word = word.upper()
+        if word in self.words or self.fallback is None:
+            return self.words.get(word, [])
+        return self.fallback(word)
+
+    def extended(self, other: Lexicon) -> Lexicon:
+        """This lexicon with what `other` lists beside it.
+
+        Raises:
+            DataError: it has phones that `other` does not.
+        """
+        if foreign := [*{*self.phones} - {*other.phones}]:
+            raise DataError(
+                f"the lexicons do not share their phones: {' '.join(sorted(foreign))}",
+                "write both in the same phones (of CMUdict: ARPAbet capitals), or use one of them alone",
+            )
+        return Lexicon({**other.words, **self.words})
+
+    def compact(self, words: Iterable[str]) -> Lexicon:
+        """The same pronunciations in a shorter list: `words`, and what the fallback would not give.
+
+        The fallback's pronunciations of `words` become listed, and are marked as predicted. Without one, all
+        is as before.
+        """
+        if self.fallback is None:
+            return self
+        wanted = {word.upper(): self.pronounce(word) for word in words}
+        listed = {w: spoken for w, spoken in self.words.items() if w in wanted or self.fallback(w) != spoken}
+        found = {w: spoken for w, spoken in wanted.items() if spoken and w not in listed}
+        predicted = (self.predicted & {*listed}) | {*found}
+        return Lexicon(dict(sorted((listed | found).items())), predicted, self.fallback)
+
+    def lines(self) -> Iterator[str]:
+        """What is listed, as :meth:`read` reads it; what was predicted is marked as such."""
+        for word, spoken in self.words.items():
+            mark = f" {' '.join(PREDICTED)}" if word in self.predicted else ""
+            for number, phones in enumerate(spoken, 1):
+                yield f"{word if number == 1 else f'{word}({number})'} {' '.join(phones)}{mark}"
 
     def save(self, path: Path | str) -> None:
-        """Write the lexicon so that :meth:`read` gives it back."""
+        """Write what is listed so that :meth:`read` gives it back."""
         with atomic_write(path) as file:
-            for word, spoken in self.words.items():
-                for number, phones in enumerate(spoken, 1):
-                    file.write(f"{word if number == 1 else f'{word}({number})'} {' '.join(phones)}\n")
+            file.writelines(f"{line}\n" for line in self.lines())

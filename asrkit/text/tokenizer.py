@@ -112,21 +112,32 @@ class CharTokenizer(Tokenizer):
 
 
 class PhoneTokenizer(Tokenizer):
-    """One token a phone: each word's first pronunciation. Decoding gives phones, not words."""
+    """One token a phone: each word's first pronunciation. Decoding gives phones, not words.
 
-    def __init__(self, lexicon: Lexicon) -> None:
-        super().__init__("phone", lexicon.phones)
+    Args:
+        lexicon: gives the pronunciations.
+        phones: the tokens; those of the lexicon if not given.
+
+    Raises:
+        DataError: the lexicon has other phones.
+    """
+
+    def __init__(self, lexicon: Lexicon, phones: Sequence[str] = ()) -> None:
+        super().__init__("phone", phones or lexicon.phones)
         self.lexicon = lexicon
+        if foreign := [phone for phone in lexicon.phones if phone not in self.ids]:
+            raise DataError(f"the lexicon's phones are not tokens: {' '.join(foreign)}", "see tokens.txt")
 
     @classmethod
     def build(cls, config: TextConfig, texts: Sequence[str], folder: Path) -> PhoneTokenizer:
-        if config.lexicon:
-            return cls(Lexicon.read(folder / config.lexicon, stress=config.stress))
-        return cls(Lexicon.cmudict(stress=config.stress))
+        if not config.lexicon:
+            return cls(Lexicon.cmudict(stress=config.stress))
+        lexicon = Lexicon.read(folder / config.lexicon, stress=config.stress)
+        return cls(lexicon.extended(Lexicon.cmudict(stress=config.stress)) if config.cmudict else lexicon)
 
     @classmethod
     def load(cls, kind: str, tokens: Sequence[str], folder: Path) -> PhoneTokenizer:
-        return cls(Lexicon.read(folder / "lexicon.txt"))
+        return cls(Lexicon.read(folder / "lexicon.txt"), tokens[2:-1])
 
     def encode(self, text: str) -> list[int]:
         spoken = [self.lexicon.pronounce(word) for word in text.split()]
@@ -141,6 +152,27 @@ class PhoneTokenizer(Tokenizer):
     def save(self, folder: Path | str) -> None:
         self.lexicon.save(Path(folder) / "lexicon.txt")
         super().save(folder)
+
+
+class WordTokenizer(Tokenizer):
+    """One token a word, of those in the training text: for few words, or texts that are symbols already."""
+
+    @classmethod
+    def build(cls, config: TextConfig, texts: Sequence[str], folder: Path) -> WordTokenizer:
+        return cls("word", sorted({word for text in texts for word in text.split()}))
+
+    @classmethod
+    def load(cls, kind: str, tokens: Sequence[str], folder: Path) -> WordTokenizer:
+        return cls(kind, tokens[2:-1])
+
+    def encode(self, text: str) -> list[int]:
+        return [self.ids.get(word, UNK_ID) for word in text.split()]
+
+    def _surface(self, token: str) -> str:
+        return " " + token
+
+    def unknown(self, text: str) -> list[str]:
+        return [word for word in dict.fromkeys(text.split()) if word not in self.ids]
 
 
 class SubwordTokenizer(Tokenizer):
@@ -208,6 +240,7 @@ class SubwordTokenizer(Tokenizer):
 TOKENIZERS: dict[str, type[Tokenizer]] = {
     "char": CharTokenizer,
     "phone": PhoneTokenizer,
+    "word": WordTokenizer,
     "bpe": SubwordTokenizer,
     "unigram": SubwordTokenizer,
 }

@@ -283,6 +283,122 @@ def test_jsonl(tmp_path: Path) -> None:
         read("jsonl", tmp_path, "dev", tmp_path / "out")
 
 
+def test_jsonl_of_other_toolkits(tmp_path: Path) -> None:
+    sentence = str(SENTENCES / "sense-0880.flac")
+    entries = [
+        {"wav": sentence, "txt": "one", "spk_id": "ann"},
+        {"audio": sentence, "sentence": "two", "client_id": 7, "offset": 0.25},
+        {"path": sentence, "transcript": "three", "duration": 1},
+    ]
+    (tmp_path / "dev.json").write_text("\n".join(map(json.dumps, entries)))
+    found, skipped = read("jsonl", tmp_path, "dev", tmp_path / "out")
+    assert skipped == []
+    assert [(u.id, u.text, u.speaker, u.start, u.duration) for u in found] == [
+        ("sense-0880", "one", "ann", 0.0, 2.99),
+        ("sense-0880-0000250", "two", "7", 0.25, 2.74),
+        ("sense-0880-0000000", "three", "", 0.0, 1.0),
+    ]
+
+
+# ---- tables
+
+
+def test_a_table_with_a_header(tmp_path: Path) -> None:
+    for name in WORDS:
+        (tmp_path / "clips").mkdir(exist_ok=True)
+        shutil.copy(PROMPTS / f"audio/{name}.opus", tmp_path / "clips")
+    lines = [
+        "client_id\tpath\tsentence\tage",
+        'ann\tdigits-1.opus\tsay "one"\t30',  # quotes are text where tabs part fields
+        "bob\tdigits-2.mp3\ttwo\t",  # converted since
+        "bob\t/home/bob/clips/digits-3.opus\tthree\t",
+        "bob\tothers/digits-3.opus\tfour\t",
+        "bob\tdigits-3.opus\tno age",
+        "bob\t\tno audio\t",
+        "",
+        "eve\tclips/hello-world.opus\thello\t1",
+    ]
+    (tmp_path / "dev.tsv").write_bytes("\ufeff{}\r\n".format("\r\n".join(lines)).encode())
+    found, skipped = read("table", tmp_path, "dev", tmp_path / "out")
+    assert [(u.id, u.text, u.speaker) for u in found] == [
+        ("digits-1", 'say "one"', "ann"),
+        ("digits-2", "two", "bob"),
+        ("digits-3", "three", "bob"),
+        ("clips-hello-world", "hello", "eve"),
+    ]
+    assert {s.id: s.reason.split(" called")[0] for s in skipped} == {
+        "dev.tsv:5": "no audio file is",
+        "dev.tsv:6": "has not the 4 fields of the first line",
+        "dev.tsv:7": "names no audio",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "texts"),
+    [
+        ("metadata.csv", ["digits-1|1|one", "digits-2|two|", "digits-3|three"], ["one", "two", "three"]),
+        ("list.txt", ["digits-1\tone", "digits-2.opus\ttwo"], ["one", "two"]),
+        ("plain.csv", ["digits-1.opus,one, or so", 'digits-2.opus,"two, then"'], ["one, or so", "two, then"]),
+        (
+            "head.csv",
+            ["text;file", '"one; or ""a""";digits-1.opus', "two;digits-2.opus"],
+            ['one; or "a"', "two"],
+        ),
+        ("last.csv", ["file,text", "digits-1.opus,one, or so"], ["one, or so"]),
+        ("lines.csv", ["file,text", 'digits-1.opus,"one', 'more"', "digits-2,two"], ["one\nmore", "two"]),
+        ("named.csv", ["ID,wav,wrd", "u1,digits-1.opus,one"], ["one"]),
+    ],
+)
+def test_tables_of_many_kinds(tmp_path: Path, name: str, lines: list[str], texts: list[str]) -> None:
+    for word in WORDS:
+        (tmp_path / "wavs").mkdir(exist_ok=True)
+        shutil.copy(PROMPTS / f"audio/{word}.opus", tmp_path / "wavs")
+    (tmp_path / name).write_text("\n".join(lines) + "\n")
+    found, skipped = read("table", tmp_path, Path(name).stem, tmp_path / "out")
+    assert ([u.text for u in found], skipped) == (texts, [])
+    expected = ["u1"] if name == "named.csv" else [f"digits-{n}" for n in range(1, 1 + len(texts))]
+    assert [u.id for u in found] == expected
+
+
+def test_subsets_in_a_column(tmp_path: Path) -> None:
+    for folder, name in (("a", "digits-1"), ("b", "digits-2")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(PROMPTS / f"audio/{name}.opus", tmp_path / folder / "same.opus")
+    rows = ["a/same.opus,one,train", "b/same.opus,two,test", "same.opus,three,train"]
+    (tmp_path / "all.csv").write_text("\n".join(["audio,text,split", *rows]))
+    train, skipped = read("table", tmp_path, "train", tmp_path / "out")
+    assert [(u.id, u.text) for u in train] == [("a-same", "one")]
+    assert "several audio files" in skipped[0].reason
+    assert [u.text for u in read("table", tmp_path, "test", tmp_path / "out")[0]] == ["two"]
+    with pytest.raises(DataError, match=r"no table dev\.tsv") as caught:
+        read("table", tmp_path, "dev", tmp_path / "out")
+    assert "test" in caught.value.hint
+    (tmp_path / "dev.csv").write_text("size,words\n1,2\n")
+    with pytest.raises(DataError, match="no column of audio files"):
+        read("table", tmp_path, "dev", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("paths", "speakers"),
+    [
+        (["a.flac", "b.flac"], ["", ""]),
+        (["wav/a.flac", "wav/b.flac"], ["wav", "wav"]),
+        (["wav/ann/mon/a.flac", "wav/ann/tue/b.flac", "wav/bob/c.flac"], ["ann", "ann", "bob"]),
+        (["ann/a.flac", "b.flac"], ["ann", ""]),
+        (["x/ann/a.flac", "x/b.flac"], ["ann", ""]),
+    ],
+)
+def test_folders_are_speakers_where_they_part(tmp_path: Path, paths: list[str], speakers: list[str]) -> None:
+    for path in paths:
+        (tmp_path / "in" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SENTENCES / "sense-0880.flac", tmp_path / "in" / path)
+        (tmp_path / "in" / path).with_suffix(".txt").write_text("words")
+    found, _ = read("folder", tmp_path / "in", ".", tmp_path / "out")
+    assert {u.audio.removeprefix(f"{tmp_path}/in/"): u.speaker for u in found} == dict(
+        zip(paths, speakers, strict=True)
+    )
+
+
 # ---- the table
 
 

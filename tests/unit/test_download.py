@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asrkit.data.download import download, extract
+from asrkit.data.download import download, download_folder, extract
 from asrkit.errors import DataError
 
 CONTENT = np.random.default_rng(3).bytes(300_000)
@@ -230,3 +230,59 @@ def test_damaged_archives_leave_nothing(tmp_path: Path, keep: int) -> None:
 def test_missing_archive(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such archive"):
         extract(tmp_path / "none.tar.gz", tmp_path / "out")
+
+
+# ---- one folder of an archive
+
+
+def packed(path: Path, *names: str) -> Path:
+    """An archive with a file in each of these folders, and a licence beside them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for name in (*(f"corpus/{name}/a.bin" for name in names), "corpus/LICENSE"):
+            info = tarfile.TarInfo(name)
+            info.size = len(CONTENT)
+            tar.addfile(info, io.BytesIO(CONTENT))
+    return path
+
+
+def test_a_folder_is_put_in_its_place_and_the_archive_taken_away(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "server/part.tar.gz", "part")
+    home = tmp_path / "data/corpus"
+    download_folder(archive.as_uri(), home / "part")
+    assert sorted(str(path.relative_to(home)) for path in home.rglob("*")) == [
+        "LICENSE",
+        "part",
+        "part/a.bin",
+    ]
+    assert (home / "part/a.bin").read_bytes() == CONTENT
+    (home / "LICENSE").write_text("mine")
+    download_folder(packed(tmp_path / "server/two.tar.gz", "two").as_uri(), home / "two")
+    assert (home / "LICENSE").read_text() == "mine" and (home / "two/a.bin").exists()
+
+
+@pytest.mark.parametrize("place", ["data", "data/corpus"])
+def test_an_archive_at_hand_is_used_and_kept(tmp_path: Path, place: str) -> None:
+    archive = packed(tmp_path / place / "part.tar.gz", "part")
+    download_folder("http://127.0.0.1:9/part.tar.gz", tmp_path / "data/corpus/part")
+    assert (tmp_path / "data/corpus/part/a.bin").read_bytes() == CONTENT
+    assert archive.exists()
+
+
+def test_what_was_unpacked_before_a_kill_is_put_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / ".part.unpacked/corpus/part").mkdir(parents=True)
+    (tmp_path / ".part.unpacked/corpus/part/a.bin").write_bytes(b"whole")
+    download_folder("http://127.0.0.1:9/part.tar.gz", tmp_path / "part")
+    assert (tmp_path / "part/a.bin").read_bytes() == b"whole"
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
+def test_another_archive_changes_nothing(tmp_path: Path) -> None:
+    url = packed(tmp_path / "server/part.tar.gz", "other").as_uri()
+    with pytest.raises(DataError, match="no folder 'part'"):
+        download_folder(url, tmp_path / "data/part")
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["part.tar.gz"]
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be put there") as caught:
+        download_folder(url, tmp_path / "file/part")
+    assert "corpus.path" in caught.value.hint

@@ -181,7 +181,9 @@ def test_files_of_labels(tmp_path: Path, name: str) -> None:
     assert all((found[id] == content[id]).all() and found[id].dtype == np.int16 for id in content)
     assert [id for id, _ in read_labels(tmp_path / name, NAMES, {"u1": 1})] == ["u1"]
     assert collect_labels(tmp_path / name) == NAMES
-    assert collect_labels(tmp_path / name, silence="B").names == ("B", "<sil>", "AH")
+    (tmp_path / "course").write_text("a [SIL] AH [SIL]\n")
+    assert collect_labels(tmp_path / "course").names == ("[SIL]", "AH")
+    assert collect_labels(tmp_path / name, tmp_path / "course").names == ("<sil>", "AH", "B", "[SIL]")
     with pytest.raises(DataError, match="not an id"):
         write_labels(tmp_path / name, NAMES, [("a b", content["u0"])])
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import lzma
 import math
+import zlib
+from collections import Counter
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +18,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkit.decoding.ngram_scorer import TokenNgramScorer
-from asrkit.errors import DataError, UsageError
-from asrkit.lm.ngram import BOS_ID, LOG_10, NgramModel, estimate
+from asrkit.errors import ConfigError, DataError, UsageError
+from asrkit.lm import binary
+from asrkit.lm.ngram import (
+    BOS_ID,
+    LOG_10,
+    UNK_ID,
+    Corpus,
+    NgramModel,
+    estimate,
+    read_binary,
+    read_ngram,
+    read_texts,
+    write_binary,
+    write_ngram,
+)
 from asrkit.text.normalize import english
 
 PROMPTS = Path(__file__).parents[2] / "recipes/prompts/data/transcripts.tsv"
@@ -33,6 +52,34 @@ LMPLZ = """
 -0.7803806	AGENT LOGGED OFF
 """
 """Of what KenLM 0.3's `lmplz -o 3` prints for the normalised prompts."""
+
+LMPLZ_PRUNED = """
+-3.3056433	<unk>	0
+-0.74751645	</s>	0
+-3.1809282	ACTIVATED	0
+-1.5729902	THE	-0.1640065
+-2.9521601	CALLING	-0.09495717
+-2.6651585	CALLER	-0.036688082
+-1.2858539	<s> PLEASE	-0.38087878
+-1.4063915	VOLUME OF	0
+-0.3297271	<s> PLEASE ENTER
+"""
+"""The same with `--prune 0 1 2`."""
+
+LMPLZ_LIMITED = """
+-2.0672688	<unk>	0
+-1.7429607	PLEASE	-0.20678917
+-1.6843009	YOUR	-0.064657666
+-1.4584079	THE	-0.09256322
+-1.2378786	<s> PLEASE	-0.34591118
+-0.8068666	PLEASE ENTER	-0.5060082
+-1.3599815	ENTER YOUR	-0.044616915
+-1.4005929	ONE OR	0
+-0.32276195	<s> PLEASE ENTER
+-0.44284692	PLEASE ENTER YOUR
+-1.0974791	<s> PRESS STAR
+"""
+"""With `--prune 0 0 1 --limit_vocab_file` and the words that occur at least ten times."""
 
 
 @pytest.fixture(scope="module")
@@ -87,24 +134,54 @@ def test_a_model_worked_out_by_hand() -> None:
     assert perplexity.including_oov == pytest.approx((math.prod(known) * 0.5 * 0.125) ** (-1 / 5))
 
 
-def test_probabilities_are_those_of_lmplz(prompts: list[list[str]]) -> None:
-    model = estimate(prompts, order=3)
-    assert np.diff(model.first[1:]).tolist() == [685, 1913, 2099]
-    for line in LMPLZ.strip().splitlines():
+def assert_figures(model: NgramModel, lines: str) -> None:
+    for line in lines.strip().splitlines():
         log_prob, ngram, *backoff = line.split("\t")
         node = lookup(model, ngram.split())
         assert model.log_probs[node] / LOG_10 == pytest.approx(float(log_prob), abs=2e-6)
         assert model.backoffs[node] / LOG_10 == pytest.approx(float(backoff[0]) if backoff else 0.0, abs=2e-6)
 
 
+def test_probabilities_are_those_of_lmplz(prompts: list[list[str]]) -> None:
+    model = estimate(prompts, order=3)
+    assert np.diff(model.first[1:]).tolist() == [685, 1913, 2099]
+    assert_figures(model, LMPLZ)
+
+
+def test_pruning_is_that_of_lmplz(prompts: list[list[str]]) -> None:
+    model = estimate(prompts, 3, [0, 1, 2])
+    assert np.diff(model.first[1:]).tolist() == [685, 555, 195]
+    assert_figures(model, LMPLZ_PRUNED)
+    assert np.array_equal(estimate(prompts, 3, [0, 1]).keys, estimate(prompts, 3, [0, 1, 1]).keys)
+
+
+def test_a_given_vocabulary_is_that_of_lmplz(prompts: list[list[str]]) -> None:
+    often = [word for word, count in Counter(chain.from_iterable(prompts)).items() if count >= 10]
+    model = estimate(prompts, 3, [0, 0, 1], often)
+    assert np.diff(model.first[1:]).tolist() == [64, 343, 158]
+    assert_figures(model, LMPLZ_LIMITED)
+    assert {*model.vocabulary} == {*often} == {*Corpus.of(prompts).most_frequent(len(often))}
+
+    unheard = estimate(prompts, 3, [0, 0, 1], [*often, "UNHEARD"])
+    assert unheard.vocabulary == [*model.vocabulary, "UNHEARD"]
+    row = unheard.next_log_probs(0)
+    assert row[-1] == row[UNK_ID], "what does not occur has an equal share of what is given up"
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     sentences=st.lists(st.lists(st.sampled_from("abcde"), max_size=7), min_size=1, max_size=12),
     order=st.integers(1, 5),
+    prune=st.lists(st.integers(0, 3), min_size=1, max_size=5).map(sorted),
+    vocabulary=st.none() | st.lists(st.sampled_from("abcdx"), max_size=4),
+    entropy=st.sampled_from([0.0, 0.001, 0.01, 0.1]),
 )
-def test_probabilities_of_every_context_sum_to_one(sentences: list[list[str]], order: int) -> None:
-    model = estimate(sentences, order)
+def test_probabilities_of_every_context_sum_to_one(
+    sentences: list[list[str]], order: int, prune: list[int], vocabulary: list[str] | None, entropy: float
+) -> None:
+    model = estimate(sentences, order, prune[:order], vocabulary, entropy)
     assert 1 <= model.order <= order
+    assert vocabulary is None or {*model.vocabulary} <= {*vocabulary}
     assert_every_context_sums_to_one(model)
 
 
@@ -144,6 +221,43 @@ def test_arpa_files_are_read_back_and_score_as_in_kenlm(
     assert perplexity.words == sum(len(sentence) + 1 for sentence in unseen)
     assert perplexity.oov == sum(word not in model.ids for sentence in unseen for word in sentence) > 0
     assert perplexity.including_oov == pytest.approx(math.exp(-total / perplexity.words), rel=1e-4)
+
+
+def test_n_grams_of_little_use_are_left_out(prompts: list[list[str]]) -> None:
+    """Each bigram that is left out, and no other, costs less than the threshold when it alone is."""
+    model, threshold = estimate(prompts, 2), 1e-4
+    text = Corpus.of(prompts)
+    counts = np.bincount(text.ids, minlength=len(text.words))
+    gains = {}
+    lower = np.exp(model.next_log_probs(0).astype(float))
+    for context in range(1, len(model.words) + 1):
+        row = np.exp(model.next_log_probs(context).astype(float))
+        row[BOS_ID] = lower[BOS_ID] = 0.0
+        known = model.find(np.full(len(row), context), np.arange(len(row))) >= 0
+        for word in np.flatnonzero(known):
+            others = known.copy()
+            others[word] = False
+            weight = (1 - row[others].sum()) / (1 - lower[others].sum())
+            less = np.where(others, row, weight * lower)
+            here = row > 0
+            entropy = (row[here] * np.log(row[here] / less[here])).sum()
+            gains[context, word] = math.expm1(
+                entropy * counts[context - 1] / (len(text.ids) - counts[BOS_ID])
+            )
+    pruned = estimate(prompts, 2, entropy=threshold)
+    kept = {(key // len(model.words), key % len(model.words)) for key in pruned.keys[len(model.words) :]}
+    assert kept == {ngram for ngram, gain in gains.items() if gain >= threshold}
+    assert 0.2 < len(kept) / len(gains) < 0.8
+    assert_every_context_sums_to_one(pruned)
+
+    by_count, by_entropy = (
+        estimate(prompts[::2], 3, prune, entropy=entropy)
+        for prune, entropy in (([0, 0, 1], 0.0), ([0], 1e-4))
+    )
+    assert by_entropy.first[-1] < by_count.first[-1]
+    assert (
+        by_entropy.perplexity(prompts[1::2]).including_oov < by_count.perplexity(prompts[1::2]).including_oov
+    )
 
 
 def test_arpa_files_of_others(tmp_path: Path) -> None:
@@ -188,12 +302,153 @@ def test_damaged_arpa_files_are_refused(text: str, wrong: str, tmp_path: Path) -
         NgramModel.read_arpa(tmp_path / "none.arpa")
 
 
+def test_blanks_that_only_unicode_knows_may_be_part_of_a_word(tmp_path: Path) -> None:
+    text = "\\data\\\nngram 1=2\n\n\\1-grams:\n-0.5 a\u00a0b -0.2\n-1 </s>\n\n\\end\\\n"
+    (tmp_path / "lm.arpa").write_text(text, encoding="utf-8")
+    write_ngram(read_ngram(tmp_path / "lm.arpa"), tmp_path / "lm.ngram")
+    assert read_ngram(tmp_path / "lm.ngram").vocabulary == ["a\u00a0b"]
+
+
+@pytest.mark.parametrize("order", range(1, 6))
+def test_binary_files_keep_every_value(prompts: list[list[str]], order: int, tmp_path: Path) -> None:
+    model = estimate(prompts, order)
+    write_ngram(model, tmp_path / "lm.ngram")
+    again = read_ngram(tmp_path / "lm.ngram")
+    assert again.words == model.words
+    for name in ("keys", "log_probs", "backoffs", "suffixes", "first"):
+        left, right = getattr(again, name), getattr(model, name)
+        assert left.dtype == right.dtype and np.array_equal(left, right), name
+
+
+def test_models_go_from_form_to_form(prompts: list[list[str]], tmp_path: Path) -> None:
+    model = estimate(prompts, 3, [0, 1])
+    for name in ("a.arpa", "b.ngram", "c.arpa.gz", "d.ngram", "e.arpa"):
+        write_ngram(model, tmp_path / name)
+        model = read_ngram(tmp_path / name)
+    assert (tmp_path / "a.arpa").read_bytes() == (tmp_path / "e.arpa").read_bytes()
+    assert gzip.decompress((tmp_path / "c.arpa.gz").read_bytes()) == (tmp_path / "a.arpa").read_bytes()
+    assert (tmp_path / "b.ngram").read_bytes() == (tmp_path / "d.ngram").read_bytes()
+
+
+@pytest.mark.parametrize("bits, tolerance", [(4, 0.1), (8, 0.005), (16, 1e-7)])
+def test_values_of_few_bits(prompts: list[list[str]], bits: int, tolerance: float, tmp_path: Path) -> None:
+    model = estimate(prompts, 3)
+    write_binary(model, tmp_path / "exact.ngram")
+    write_binary(model, tmp_path / "rounded.ngram", bits)
+    rounded = read_binary(tmp_path / "rounded.ngram")
+    assert np.array_equal(rounded.keys, model.keys)
+    assert np.array_equal(rounded.backoffs == 0, model.backoffs == 0)
+    for n in (2, 3):
+        nodes = slice(*model.first[n : n + 2])
+        assert len(np.unique(rounded.log_probs[nodes])) <= 2**bits
+    assert np.abs(rounded.log_probs - model.log_probs).mean() <= tolerance
+    assert bits > 8 or (tmp_path / "rounded.ngram").stat().st_size < (
+        0.7 * (tmp_path / "exact.ngram").stat().st_size
+    )
+    write_binary(rounded, tmp_path / "again.ngram", bits)
+    again = read_binary(tmp_path / "again.ngram")
+    assert np.array_equal(again.log_probs, rounded.log_probs), "what has been rounded stays as it is"
+    assert np.array_equal(again.backoffs, rounded.backoffs)
+    for wrong in (-1, 17):
+        with pytest.raises(UsageError, match="bits"):
+            write_binary(model, tmp_path / "lm.ngram", wrong)
+
+
+@pytest.fixture(scope="module", params=[0, 8])
+def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small binary model, of exact values and of rounded ones."""
+    path = tmp_path_factory.mktemp("ngram") / "lm.ngram"
+    write_binary(estimate([["a", "b", "c"], ["b", "ç"], ["a", "c"]] * 3, 3), path, request.param)
+    return path
+
+
+def test_damaged_binary_files_are_refused(file: Path, tmp_path: Path) -> None:
+    content = file.read_bytes()
+    broken = tmp_path / "lm.ngram"
+    for size in range(0, len(content), 7):
+        broken.write_bytes(content[:size])
+        with pytest.raises(DataError, match=r"lm\.ngram"):
+            read_ngram(broken)
+    for place in range(0, len(content), 5):
+        broken.write_bytes(content[:place] + bytes([content[place] ^ 64]) + content[place + 1 :])
+        with pytest.raises(DataError, match=r"lm\.ngram"):
+            read_binary(broken)
+    with pytest.raises(DataError, match="cannot read"):
+        read_ngram(tmp_path / "none.ngram")
+    broken.write_bytes(b"mmap lm http://kheafield.com/code format version 5\n\0")
+    with pytest.raises(DataError, match="KenLM"):
+        read_ngram(broken)
+
+
+def test_what_false_binary_files_say_is_not_believed(file: Path, tmp_path: Path) -> None:
+    """Every byte is changed under a right checksum: the file is refused, or it is a sound model."""
+    content = file.read_bytes()
+    order = int.from_bytes(content[16:24], "little")
+    head, stream = content[: 16 + 32 + 16 * order], zlib.decompress(content[16 + 32 + 16 * order : -32])
+    generator, reasons = np.random.default_rng(1), set()
+    for place in range(16, len(head) + len(stream), 1 if len(stream) < 2000 else 7):
+        changed = bytearray(head + stream)
+        changed[place] = (changed[place] + int(generator.integers(1, 256))) % 256
+        whole = bytes(changed[: len(head)]) + zlib.compress(changed[len(head) :])
+        (tmp_path / "lm.ngram").write_bytes(whole + hashlib.sha256(whole).digest())
+        try:
+            model = read_binary(tmp_path / "lm.ngram")
+        except DataError as error:
+            assert "holds no n-gram model" in error.message
+            reasons.add(error.message.rpartition(": ")[2])
+            continue
+        nodes = model.first[-1]
+        assert (
+            len(model.keys) + 1 == len(model.log_probs) == len(model.backoffs) == len(model.suffixes) == nodes
+        )
+        assert (
+            (np.diff(model.keys) > 0).all()
+            and model.keys[0] == 0
+            and model.keys[-1] < nodes * len(model.words)
+        )
+        for n, (begin, end) in enumerate(pairwise(model.first)):
+            parents = model.keys[max(begin - 1, 0) : end - 1] // len(model.words)
+            assert n == 0 or ((model.first[n - 1] <= parents) & (parents < begin)).all()
+            assert (model.suffixes[begin:end] < max(begin, 1)).all()
+        assert math.isfinite(model.log_prob(["a", "b", "ç"]))
+    assert len(reasons) >= 6, reasons
+
+    claim = bytearray(head + zlib.compress(stream))
+    claim[16 + 16 : 16 + 24] = (1 << 40).to_bytes(8, "little")
+    (tmp_path / "lm.ngram").write_bytes(claim + hashlib.sha256(claim).digest())
+    with pytest.raises(DataError, match="larger"):
+        read_binary(tmp_path / "lm.ngram")
+    assert content[:16] == binary.MAGIC
+
+
+def test_texts_are_read_packed_or_not(tmp_path: Path) -> None:
+    content = "\ufeffone  two\r\n\n \t\nCAFE\u0301\n".encode()
+    names = {"t.txt": content, "t.gz": gzip.compress(content), "t.xz": lzma.compress(content)}
+    for name, data in names.items():
+        (tmp_path / name).write_bytes(data)
+        assert [*read_texts(tmp_path / name, "none")] == ["one two", "CAF\u00c9"]
+        assert next(read_texts(tmp_path / name, "english")) == "ONE TWO"
+        (tmp_path / name).write_bytes(data[: len(data) - 5] + b"\xff")
+        with pytest.raises(DataError, match="cannot read"):
+            list(read_texts(tmp_path / name, "none"))
+    with pytest.raises(DataError, match="cannot read"):
+        list(read_texts(tmp_path / "none.txt", "none"))
+    with pytest.raises(ConfigError, match="normaliser"):
+        list(read_texts(tmp_path / "t.txt", "englsh"))
+
+
 def test_what_gives_no_model_is_refused() -> None:
     for order in (0, 6):
         with pytest.raises(UsageError, match="order"):
             estimate([["a"]], order)
     with pytest.raises(DataError, match="no text"):
         estimate([], 2)
+    for prune in ([], [-1], [1, 0], [0, 0, 1]):
+        with pytest.raises(UsageError, match="thresholds"):
+            estimate([["a"]], 2, prune)
+    for name, bits in (("lm.bin", 0), ("lm.txt.gz", 0), ("lm.arpa", 8)):
+        with pytest.raises(UsageError, match="lm"):
+            write_ngram(estimate([["a"]], 1), name, bits)
     for sentence in (["a", "<s>"], ["</s>", "a"], ["a", "</s>"]):
         with pytest.raises(DataError, match="<s>"):
             estimate([["a"], sentence], 2)

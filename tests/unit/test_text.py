@@ -174,7 +174,7 @@ def test_saved_phones_come_back(phones: Tokenizer, tmp_path: Path) -> None:
 
 
 def damage_kind(folder: Path) -> None:
-    (folder / "tokenizer.json").write_text(json.dumps({"kind": "word"}))
+    (folder / "tokenizer.json").write_text(json.dumps({"kind": "words"}))
 
 
 def damage_json(folder: Path) -> None:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asrkit.data.utterance import Utterance
-from asrkit.errors import DataError
+from asrkit.errors import DataError, nearest
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """An entry of a corpus that cannot be used, and why."""
+    """An entry of a corpus that cannot be used, and why; `kind` says it in two words where it is known."""
 
     id: str
     reason: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A download, and its checksum: several good ones are separated by blanks, empty: none is known."""
+
+    url: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class Corpus:
         url: where it is downloaded from; empty: it is not.
         sha256: checksum of the download; several good ones are separated by blanks.
         licence: terms of use in a few words.
+        archives: of a corpus that comes in an archive a subset: subset -> archive, its address below `url`.
     """
 
     name: str
@@ -39,6 +49,43 @@ class Corpus:
     url: str = ""
     sha256: str = ""
     licence: str = ""
+    archives: Mapping[str, Archive] = field(default_factory=dict)
+
+    def parts(self, source: Path, subsets: Sequence[str]) -> list[Path]:
+        """What must be there before `subsets` can be read: `source`, or a folder in it for each of them."""
+        return [source / subset for subset in subsets] if self.archives else [source]
+
+    def downloads(
+        self, source: Path, subsets: Sequence[str], url: str = "", sha256: str = ""
+    ) -> list[tuple[Path, Archive]]:
+        """What of the corpus is missing: where it belongs, and what it is downloaded from.
+
+        Args:
+            source: where the corpus is, or shall be.
+            subsets: those that are wanted.
+            url: in place of `Corpus.url`; of a corpus with an archive a subset, the address they lie below.
+            sha256: checksums that are good too.
+
+        Raises:
+            DataError: something is missing that cannot be downloaded.
+        """
+        missing = [path for path in self.parts(source, subsets) if not path.exists()]
+        base = url or self.url
+        if missing and not base:
+            raise DataError(f"the corpus {self.name} is not found", self.where)
+        if not self.archives:
+            return [(path, Archive(base, sha256 or self.sha256)) for path in missing]
+        for path in missing:
+            if path.name not in self.archives:
+                raise DataError(
+                    f"no folder {path.name!r} in {source}, and {self.name} has no such subset to download",
+                    nearest(path.name, self.archives),
+                )
+        archives = [self.archives[path.name] for path in missing]
+        return [
+            (path, Archive(f"{base.rstrip('/')}/{archive.url}", f"{archive.sha256} {sha256}".strip()))
+            for path, archive in zip(missing, archives, strict=True)
+        ]
 
     def prepare(
         self, source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
@@ -63,11 +110,58 @@ class Corpus:
         seen = set()
         for utterance in reader.prepare(source, subset, audio_out, sample_rate, skipped):
             if utterance.id in seen:
-                skipped.append(Skipped(utterance.id, "a second utterance of this id"))
+                skipped.append(Skipped(utterance.id, "a second utterance of this id", "doubled"))
                 continue
             seen.add(utterance.id)
             yield utterance
 
+    def feature_dim(self, source: Path, subset: str) -> int:
+        """Numbers in a feature frame of a corpus that has features in place of audio.
+
+        Raises:
+            DataError: the corpus or the subset is missing, or it has audio.
+        """
+        if not source.exists():
+            raise DataError(f"no such corpus: {source}", self.where)
+        reader = importlib.import_module(f"{__name__}.{self.name}")
+        if not hasattr(reader, "feature_dim"):
+            raise DataError(f"the corpus {self.name} has audio, no features", "see features.kind")
+        dim: int = reader.feature_dim(source, subset)
+        return dim
+
+
+LIBRISPEECH = {
+    # Checksums as in torchaudio (datasets/librispeech.py) and TensorFlow Datasets
+    # (url_checksums/librispeech.txt); the last two, of mini LibriSpeech, as public projects record them for
+    # archives whose MD5 is the one that OpenSLR publishes (https://www.openslr.org/resources/31/md5sum.txt).
+    "dev-clean": Archive(
+        "12/dev-clean.tar.gz", "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3"
+    ),
+    "dev-other": Archive(
+        "12/dev-other.tar.gz", "12661c48e8c3fe1de2c1caa4c3e135193bfb1811584f11f569dd12645aa84365"
+    ),
+    "test-clean": Archive(
+        "12/test-clean.tar.gz", "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23"
+    ),
+    "test-other": Archive(
+        "12/test-other.tar.gz", "d09c181bba5cf717b3dee7d4d592af11a3ee3a09e08ae025c5506f6ebe961c29"
+    ),
+    "train-clean-100": Archive(
+        "12/train-clean-100.tar.gz", "d4ddd1d5a6ab303066f14971d768ee43278a5f2a0aa43dc716b0e64ecbbbf6e2"
+    ),
+    "train-clean-360": Archive(
+        "12/train-clean-360.tar.gz", "146a56496217e96c14334a160df97fffedd6e0a04e66b9c5af0d40be3c792ecf"
+    ),
+    "train-other-500": Archive(
+        "12/train-other-500.tar.gz", "ddb22f27f96ec163645d53215559df6aa36515f26e01dd70798188350adcb6d2"
+    ),
+    "train-clean-5": Archive(
+        "31/train-clean-5.tar.gz", "47805806c8b15f7549f3c51bd6b7da72ec0128a34d32830c8014a88658c0292d"
+    ),
+    "dev-clean-2": Archive(
+        "31/dev-clean-2.tar.gz", "176ec501490eced2d6c1f89f4f0ddc7dfe799e649e5322f8ba49fe3ff50c8012"
+    ),
+}
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -81,6 +175,12 @@ CORPORA: dict[str, Corpus] = {
             sha256="84e8a59d9f7a0bebe27e975f47935f3907bf935f2f5abd88f0b12b85dbf9b485 "
             "a0525579493735d32b60fb6fa5975dd0eaacde087b0a4eeb7f13b7ef33077b12",
             licence="free for any use, with the notice of Carnegie Mellon University",
+        ),
+        Corpus(
+            "cmu11785",
+            ".",
+            "give the folder that holds the homework's data (mfcc, fbank, transcript …) with --data",
+            licence="handed out to students of CMU 11-785",
         ),
         Corpus(
             "folder",
@@ -101,6 +201,15 @@ CORPORA: dict[str, Corpus] = {
             "(wav.scp, text; utt2spk and segments if there are any)",
         ),
         Corpus(
+            "librispeech",
+            "LibriSpeech",
+            "unpack the archives of its subsets (https://www.openslr.org/12, mini LibriSpeech's from "
+            "https://www.openslr.org/31) and put the folder LibriSpeech into the data folder (--data)",
+            url="https://www.openslr.org/resources",
+            licence="CC BY 4.0",
+            archives=LIBRISPEECH,
+        ),
+        Corpus(
             "ljspeech",
             "LJSpeech-1.1",
             "unpack LJSpeech-1.1.tar.bz2 (https://keithito.com/LJ-Speech-Dataset) and put the folder "
@@ -115,8 +224,32 @@ CORPORA: dict[str, Corpus] = {
             "set corpus.path to the folder that has transcripts.tsv",
             licence="CC BY-SA 3.0, Allison Smith and Digium, Inc.",
         ),
+        Corpus(
+            "table",
+            "",
+            "set corpus.path to a folder that has a table <subset>.tsv or .csv with a column of audio files "
+            "and one of texts",
+        ),
+        Corpus(
+            "wsj",
+            "wsj",
+            "it is never downloaded: buy WSJ0 (LDC93S6A, or LDC93S6B without the second microphone) and WSJ1 "
+            "(LDC94S13A or B) from the Linguistic Data Consortium, https://catalog.ldc.upenn.edu, and put a "
+            "folder wsj with their discs (11-1.1 to 13-34.1), or with the trees wsj0 and wsj1, into the data "
+            "folder (--data)",
+            licence="by contract with the Linguistic Data Consortium",
+        ),
     )
 }
+
+
+SHAPES = ("kaldi", "jsonl", "librispeech", "table", "folder")
+"""Readers that recognise their own layout, the surest first. Each has, beside ``prepare``,
+
+- ``subsets(source, files)``: what it finds in a folder, given the files in it; none: not its layout,
+- ``entries(source, subset, skipped)``: the utterances before their audio is looked at,
+- ``LOOK``: the layout in a few words.
+"""
 
 
 def locate(
@@ -134,7 +267,8 @@ def locate(
     if path:
         places = [folder / path for folder in (recipe, root) if folder is not None] or [Path(path)]
     else:
-        archive = Path(corpus.url).name or corpus.name
-        names = (corpus.default_path, corpus.name, archive)
+        names = [corpus.default_path, corpus.name]
+        if not corpus.archives:
+            names.append(Path(corpus.url).name or corpus.name)
         places = [root / name for name in names] if root is not None else []
     return next((place for place in places if place.exists()), None)

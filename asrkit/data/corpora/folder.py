@@ -1,44 +1,75 @@
 """A plain folder: audio files at any depth, each with its transcript in a ``.txt`` of the same name.
 
-A subset is a folder in it, or ``.`` for all. A speaker is the folder a file lies in, below the subset's.
+A subset is a folder in it, or ``.`` for all. A speaker is a folder below the subset's: of those that an audio
+file lies in the outermost that not all share, so that ``wav/ann/monday/1.wav`` is ann's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from asrkit.data.corpora import Skipped
-from asrkit.data.corpora.common import AUDIO_SUFFIXES, quick_audio, subset_folder, text_lines, utterance_id
+from asrkit.data.corpora.common import (
+    AUDIO_SUFFIXES,
+    Entry,
+    files_in,
+    names_parts,
+    read_entries,
+    subset_folder,
+    text_lines,
+    utterance_id,
+)
 from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError
+
+LOOK = "a .txt of the same name beside each audio file"
 
 
 def prepare(
     source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
 ) -> Iterator[Utterance]:
     """See :meth:`asrkit.data.corpora.Corpus.prepare`."""
+    return read_entries(entries(source, subset, skipped), audio_out, sample_rate, skipped)
+
+
+def subsets(source: Path, files: Sequence[Path]) -> list[str]:
+    """See :data:`asrkit.data.corpora.SHAPES`: the outermost folders named after parts, or ``.``."""
+    written = {path.with_suffix("") for path in files if path.suffix == ".txt"}
+    paired = [p for p in files if p.suffix.lower() in AUDIO_SUFFIXES and p.with_suffix("") in written]
+    folders = [path.relative_to(source).parts[:-1] for path in paired]
+    for level in range(1, max(map(len, folders), default=0) + 1):
+        if names_parts(parts[level - 1] for parts in folders if len(parts) >= level):
+            return sorted({"/".join(parts[:level]) for parts in folders if len(parts) >= level})
+    return ["."] if paired else []
+
+
+def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
+    """See :data:`asrkit.data.corpora.SHAPES`."""
     folder = subset_folder(source, subset)
-    paths = sorted(path for path in folder.rglob("*") if not _hidden(path.relative_to(folder)))
+    paths = files_in(folder)
     recordings = [path for path in paths if path.suffix.lower() in AUDIO_SUFFIXES]
+    speakers = _speakers({path.relative_to(folder).parent for path in recordings})
     for path in recordings:
         relative = path.relative_to(folder)
         name = utterance_id(relative.with_suffix(""))
         try:
             text = " ".join(line.strip() for _, line in text_lines(path.with_suffix(".txt")))
-            target = audio_out / path.relative_to(source)
-            audio, duration = quick_audio(path, target.with_name(target.name + ".flac"), sample_rate)
         except DataError as error:
-            skipped.append(Skipped(name, error.message))
+            skipped.append(Skipped(name, error.message, "no text"))
             continue
-        yield Utterance(name, audio, 0.0, duration, text, relative.parent.name)
+        copy = path.relative_to(source)
+        yield Entry(name, path, copy.with_name(copy.name + ".flac"), text, speakers[relative.parent])
     spoken = {path.with_suffix("") for path in recordings}
     for path in paths:
         if path.suffix == ".txt" and path.with_suffix("") not in spoken:
-            skipped.append(
-                Skipped(utterance_id(path.relative_to(folder).with_suffix("")), "a transcript without audio")
-            )
+            name = utterance_id(path.relative_to(folder).with_suffix(""))
+            skipped.append(Skipped(name, "a transcript without audio", "no audio"))
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _speakers(folders: set[Path]) -> dict[Path, str]:
+    """The speaker of each folder; see above."""
+    level = 0
+    while len({f.parts[: level + 1] for f in folders}) == 1 and any(f.parts[level + 1 :] for f in folders):
+        level += 1
+    return {folder: "".join(folder.parts[level : level + 1]) for folder in folders}

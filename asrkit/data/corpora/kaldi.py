@@ -6,14 +6,16 @@ A subset is a data directory in the source, or ``.`` for the source itself. Comm
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from asrkit.data.corpora import Skipped
-from asrkit.data.corpora.common import part_of, quick_audio, subset_folder, text_lines
+from asrkit.data.corpora.common import Entry, read_entries, subset_folder, text_lines
 from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError
+
+LOOK = "Kaldi data directories, with wav.scp and text"
 
 
 def prepare(
@@ -21,6 +23,18 @@ def prepare(
 ) -> Iterator[Utterance]:
     """See :meth:`asrkit.data.corpora.Corpus.prepare`; relative paths start at the data directory, the
     source or the folder it is in, as recipes that keep ``data/`` beside ``wav/`` have it."""
+    return read_entries(entries(source, subset, skipped), audio_out, sample_rate, skipped)
+
+
+def subsets(source: Path, files: Sequence[Path]) -> list[str]:
+    """See :data:`asrkit.data.corpora.SHAPES`."""
+    there = set(files)
+    folders = (path.parent for path in files if path.name == "wav.scp" and path.with_name("text") in there)
+    return sorted(folder.relative_to(source).as_posix() for folder in folders)
+
+
+def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
+    """See :data:`asrkit.data.corpora.SHAPES`."""
     folder = subset_folder(source, subset)
     recordings, texts = _table(folder / "wav.scp"), _table(folder / "text")
     speakers = _table(folder / "utt2spk") if (folder / "utt2spk").exists() else {}
@@ -30,21 +44,19 @@ def prepare(
         segments = {name: f"{name} 0 -1" for name in recordings}
     roots = (folder, source, source.absolute().parent)
     for name, segment in segments.items():
+        if name not in texts:
+            skipped.append(Skipped(name, "no line in text", "no text"))
+            continue
         try:
             recording, start, end = _segment(segment)
-            if name not in texts:
-                raise DataError("no line in text")
-            audio, length = quick_audio(
-                _audio(recordings, recording, roots),
-                audio_out / f"{quote(recording, safe='')}.flac",
-                sample_rate,
-            )
-            duration = part_of(length, start, None if end < 0 else end - start)
+            audio = _audio(recordings, recording, roots)
         except DataError as error:
-            skipped.append(Skipped(name, error.message))
+            skipped.append(Skipped(name, error.message, "no audio"))
             continue
-        yield Utterance(name, audio, start, duration, texts[name], speakers.get(name, ""))
-    skipped.extend(Skipped(name, "text without audio") for name in texts if name not in segments)
+        copy = Path(f"{quote(recording, safe='')}.flac")
+        duration = None if end < 0 else end - start
+        yield Entry(name, audio, copy, texts[name], speakers.get(name, ""), start, duration)
+    skipped.extend(Skipped(name, "text without audio", "no audio") for name in texts if name not in segments)
 
 
 def _table(path: Path) -> dict[str, str]:

@@ -1,0 +1,152 @@
+"""asrkit lm: text in, an n-gram language model out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asrkit.cli import one_line
+from asrkit.errors import DataError, UsageError
+from asrkit.progress import tell
+
+if TYPE_CHECKING:
+    from asrkit.lm.ngram import Corpus, NgramModel, Perplexity
+
+
+@click.command("lm")
+@click.argument("text", nargs=-1)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the model here: .arpa, .arpa.gz, or .ngram, asrkit's small binary form.",
+)
+@click.option("--order", type=click.IntRange(1, 5), help="Words of the longest n-grams.  [default: 3]")
+@click.option("--normalizer", default="none", show_default=True, help="none, english, upper or lower.")
+@click.option(
+    "--vocab", type=click.Path(path_type=Path), help="File of words; all others are <unk> to the model."
+)
+@click.option(
+    "--max-words", type=click.IntRange(1), help="Keep so many words, the most frequent; others are <unk>."
+)
+@click.option(
+    "--prune",
+    metavar="N,N,…",
+    help="Leave out n-grams that occur at most N times, a number for each order and the last for the rest: "
+    "0,0,1 leaves out trigrams that occur once.",
+)
+@click.option(
+    "--entropy-prune",
+    type=click.FloatRange(0),
+    metavar="X",
+    help="Then leave out n-grams without which the perplexity rises by less than this share, 1e-8 or so.",
+)
+@click.option(
+    "--bits",
+    type=click.IntRange(0, 16),
+    default=0,
+    show_default=True,
+    help="Bits of a value in a .ngram file; 8 is small and nearly lossless, 0 exact.",
+)
+@click.option(
+    "--perplexity",
+    "measured",
+    multiple=True,
+    metavar="TEXT",
+    help="Print the perplexity of a text; repeatable.",
+)
+@click.option("--model", type=click.Path(path_type=Path), help="Convert or measure this model instead.")
+def command(
+    text: tuple[str, ...],
+    output: Path | None,
+    order: int | None,
+    normalizer: str,
+    vocab: Path | None,
+    max_words: int | None,
+    prune: str | None,
+    entropy_prune: float | None,
+    bits: int,
+    measured: tuple[str, ...],
+    model: Path | None,
+) -> None:
+    """Estimate an n-gram model of the TEXT files: UTF-8, a sentence a line, plain, .gz or .xz; - is stdin.
+
+    Smoothing is interpolated modified Kneser-Ney; probabilities and pruning are those of KenLM's lmplz.
+    """
+    from asrkit.lm.ngram import check_ngram_path, check_prune, estimate, read_ngram, write_ngram
+
+    shaping = (order, vocab, max_words, prune, entropy_prune)
+    if model and (text or any(given is not None for given in shaping)):
+        raise UsageError(
+            "--model goes without TEXT, --order, --vocab, --max-words, --prune and --entropy-prune",
+            "they shape a model that is estimated",
+        )
+    if not model and not text:
+        raise UsageError("no text", "give text files, - for standard input, or --model")
+    if vocab and max_words:
+        raise UsageError("--vocab and --max-words are both given", "give one of them")
+    if not output and not measured:
+        raise UsageError("nothing to do", "give -o to write a model, --perplexity to measure one, or both")
+    if output:
+        check_ngram_path(output, bits)
+    thresholds = _thresholds(prune or "0")
+    check_prune(thresholds, order or 3)
+    for path in (*text, *measured):
+        if path != "-" and not Path(path).exists():
+            raise DataError(
+                f"there is no {path}", "give UTF-8 text, a sentence a line; .gz and .xz are unpacked"
+            )
+
+    if model:
+        lm = read_ngram(model)
+    else:
+        corpus, vocabulary = _read(text, normalizer, vocab, max_words)
+        lm = estimate(corpus, order or 3, thresholds, vocabulary, entropy_prune or 0.0)
+    if output:
+        try:
+            write_ngram(lm, output, bits)
+        except OSError as error:
+            raise DataError(f"cannot write {output}: {error.strerror}", "choose another place") from error
+        tell(f"{one_line(str(output))}: {_describe(lm)}, {output.stat().st_size / 1e6:.1f} MB")
+        lm = read_ngram(output) if bits else lm
+    for path in measured:
+        tell(f"{one_line(path)}: {_measured(lm, path, normalizer)}")
+
+
+def _thresholds(prune: str) -> list[int]:
+    try:
+        return [int(number) for number in prune.replace(",", " ").split()]
+    except ValueError:
+        raise UsageError(f"--prune {prune}: not whole numbers", "for example --prune 0,0,1") from None
+
+
+def _read(
+    texts: Sequence[str], normalizer: str, vocab: Path | None, max_words: int | None
+) -> tuple[Corpus, list[str] | None]:
+    """The texts, and the words that the model shall have; None: all."""
+    from asrkit.lm.ngram import Corpus, read_texts
+
+    listed = [word for line in read_texts(vocab, normalizer) for word in line.split()] if vocab else None
+    corpus = Corpus.of(line.split() for path in texts for line in read_texts(path, normalizer))
+    tell(f"{corpus.sentences:,} sentences, {corpus.tokens:,} words, {len(corpus.words) - 3:,} different ones")
+    return corpus, corpus.most_frequent(max_words) if max_words else listed
+
+
+def _describe(lm: NgramModel) -> str:
+    sizes = (lm.first[1:] - lm.first[:-1])[1:].tolist()
+    return ", ".join(f"{size:,} {n}-grams" for n, size in enumerate(sizes, 1))
+
+
+def _measured(lm: NgramModel, path: str, normalizer: str) -> str:
+    from asrkit.lm.ngram import read_texts
+
+    result: Perplexity = lm.perplexity(line.split() for line in read_texts(path, normalizer))
+    if not result.oov:
+        return f"perplexity {result.including_oov:.2f} of {result.words:,} words and ends of sentences"
+    return (
+        f"perplexity {result.including_oov:.2f} of {result.words:,} words and ends of sentences, "
+        f"{result.excluding_oov:.2f} without the {result.oov:,} unknown ones"
+    )

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# The same as `asrkit train recipes/librispeech`, for hands used to Kaldi and ESPnet:
+#   ./run.sh --stage 3 --stop-stage 7 [--skip-stages "4"] [--ngpu 0] size=100h [key=value ...]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+exec "${PYTHON:-python3}" -m asrkit train recipes/librispeech "$@"

@@ -1,0 +1,102 @@
+"""recipes/librispeech on a small tree in LibriSpeech's layout, with whatever subsets and texts are there."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import PROMPTS, ROOT, Run
+from families import FAMILIES, QUICK
+
+from asrkit.data.manifest import read_manifest
+
+SIZES = {"train-clean-5": 24, "dev-4spk": 2}
+CONFORMER = FAMILIES["conformer-ctc"][1:]
+
+
+def tree(root: Path, sizes: dict[str, int]) -> Path:
+    """The shortest prompts of words that CMUdict has, as LibriSpeech would lay them out."""
+    lines = (PROMPTS.parent / "transcripts.tsv").read_text().splitlines()
+    lines.sort(key=lambda line: (PROMPTS / f"{line.split()[0]}.opus").stat().st_size)
+    rows = iter(line.split("\t") for line in lines)
+    for subset, count in sizes.items():
+        folder = root / "LibriSpeech" / subset / "7" / "12"
+        folder.mkdir(parents=True)
+        texts = []
+        for number in range(count):
+            name, _, text = next(rows)[:3]
+            id = f"7-12-{number:04d}"
+            shutil.copy(PROMPTS / f"{name}.opus", folder / f"{id}.opus")
+            texts.append(f"{id} {text.upper()}\n")
+        (folder / "7-12.trans.txt").write_text("".join(texts))
+    return root
+
+
+def train(data: Path, exp: Path, asrkit: Run, *words: object) -> tuple[Path, str]:
+    recipe = ROOT / "recipes" / "librispeech"
+    done = asrkit("train", recipe, "--data", data, "--exp", exp, *QUICK, *CONFORMER, "decode.tune={}", *words)
+    assert done.code == 0, done.err
+    return exp / "librispeech" / "default", done.err
+
+
+def test_the_default_runs_on_what_is_there(tmp_path: Path, asrkit: Run) -> None:
+    data = tree(tmp_path / "data", SIZES)
+    with gzip.open(data / "librispeech-lm-norm.txt.gz", "wt") as file:
+        file.write("PRESS ONE NOW\nTHE NUMBER IS ZOXXIQUE\n" * 20)
+    folder, _ = train(data, tmp_path / "exp", asrkit)
+    config = (folder / "config.yaml").read_text()
+    assert "?" not in config.split("corpus:")[1].split("text:")[0]
+    results = json.loads((folder / "results.json").read_text())
+    assert {d["name"] for d in results["data"]} == {"train-clean-5", "dev-4spk"}
+    assert {row["unit"] for row in results["rows"]} == {"word", "char", "phone"}
+    assert len(read_manifest(folder / "check" / "train.jsonl.gz")) > 20
+    assert json.loads((folder / "lm" / "perplexity.json").read_text())["sentences"] == 40
+    sound = data / "LibriSpeech" / "dev-4spk" / "7" / "12" / "7-12-0000.opus"
+    done = asrkit("decode", "--model", folder / "librispeech.asrkit", sound)
+    assert done.code == 0 and set(done.out.split()) <= {*open_words(folder)}
+
+    shutil.copytree(sound.parents[2], sound.parents[3] / "later")
+    folder, report = train(data, tmp_path / "exp", asrkit, "corpus.test=[later]")
+    assert "train      done" in report and "decode     run" in report, report
+    again = {row["set"]: row["errors"] for row in json.loads((folder / "results.json").read_text())["rows"]}
+    assert again["later"] == again["dev-4spk"]
+
+
+def open_words(folder: Path) -> list[str]:
+    from asrkit.recognizer import Recognizer
+
+    lm = Recognizer.load(folder).lm
+    assert lm is not None and lm.ngram is not None
+    assert "ZOXXIQUE" in lm.ngram.vocabulary, "the text's words, pronounced by rule where no lexicon has them"
+    return lm.ngram.vocabulary
+
+
+def test_optional_subsets_that_come_later_are_used(tmp_path: Path, asrkit: Run) -> None:
+    data = tree(tmp_path / "data", SIZES)
+    words = ("--stop-stage", "prepare")
+    folder, _ = train(data, tmp_path / "exp", asrkit, *words)
+    shutil.copytree(data / "LibriSpeech" / "dev-4spk", data / "LibriSpeech" / "train-3spk")
+    _, plan = train(data, tmp_path / "exp", asrkit, *words)
+    assert "train-3spk" in plan and "train-3spk" in (folder / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("size", ["100h", "960h"])
+def test_what_is_not_there_would_be_downloaded(size: str, tmp_path: Path, asrkit: Run) -> None:
+    data = tree(tmp_path / "data", SIZES)
+    recipe = ROOT / "recipes" / "librispeech"
+    done = asrkit(
+        "train",
+        recipe,
+        f"size={size}",
+        "--data",
+        data,
+        "--exp",
+        tmp_path / "exp",
+        "--dry-run",
+    )
+    assert done.code == 0 and "download   run" in done.err
+    done = asrkit("train", recipe, "corpus.dev=[dev-nobody]", "--data", data, "--exp", tmp_path / "exp")
+    assert done.code == 1 and "dev-nobody" in done.err
