@@ -14,8 +14,8 @@ import click
     "--unit",
     "units",
     multiple=True,
-    type=click.Choice(["word", "char", "phone"]),
-    help="Unit of error; may be given several times.  [default: word and char]",
+    type=click.Choice(["word", "char", "phone", "phone39"]),
+    help="Unit of error (phone39: folded as TIMIT's); may be given several times.  [default: word and char]",
 )
 @click.option(
     "--form",

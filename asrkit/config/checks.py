@@ -46,7 +46,7 @@ def _validate_names(config: Config) -> None:
             raise ConfigError(f"{key}={value(config, key)}: unknown", nearest(value(config, key), table))
     for key, known in (
         ("model.heads", ("ctc", "attention", "frame")),
-        ("score.units", ("word", "char", "phone")),
+        ("score.units", ("word", "char", "phone", "phone39")),
     ):
         for name in value(config, key):
             if name not in known:

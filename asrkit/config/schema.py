@@ -330,7 +330,8 @@ class AlignConfig:
 @dataclass
 class ScoreConfig:
     units: list[str] = option(
-        ["word", "char"], "units of error: word, char, phone; the first is the main one"
+        ["word", "char"],
+        "units of error: word, char, phone, phone39 (folded as TIMIT's); the first is the main one",
     )
     similarity: bool = option(
         False, "report string similarities (Jaccard, cosine, Damerau-Levenshtein) beside the error rates"

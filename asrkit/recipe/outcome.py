@@ -37,6 +37,7 @@ from asrkit.text.tokenizer import Tokenizer, load_tokenizer
 from asrkit.training.checkpoint import checkpoints, read_state
 
 HOMEWORK = "cmu11785"
+PHONES = ("phone", "phone39")
 
 
 def score_recipe(
@@ -94,10 +95,10 @@ def environment_of(workspace: Workspace) -> dict[str, str]:
 def units_of(tokenizer: Tokenizer, decoder: str, units: Sequence[str]) -> list[str]:
     """The units to score in: a phone recogniser without a lexicon decoder gives phones and nothing else."""
     if tokenizer.kind == "phone" and not DECODERS[decoder].words:
-        return ["phone"]
+        return [unit for unit in units if unit in PHONES] or ["phone"]
     if tokenizer.kind == "word":  # its words may be phones
         return list(units)
-    return [unit for unit in units if unit != "phone"] or ["word"]
+    return [unit for unit in units if unit not in PHONES] or ["word"]
 
 
 def score_frames(workspace: Workspace, name: str) -> ResultRow | None:

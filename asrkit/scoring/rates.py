@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from asrkit.scoring.align import Edit
+from asrkit.text.folding import fold39
 
-RATES = {"word": "WER", "char": "CER", "phone": "PER"}
+RATES = {"word": "WER", "char": "CER", "phone": "PER", "phone39": "PER39"}
 """Unit of error -> name of its rate."""
 
 SPACE = "<space>"
@@ -18,9 +19,14 @@ def split(text: str, unit: str) -> list[str]:
     """Tokens of a text: words and phones are what blanks separate, characters are code points.
 
     The blank between two words counts as a character, written ``<space>``; runs of blanks count once and
-    blanks at the ends not at all (as in ESPnet and jiwer).
+    blanks at the ends not at all (as in ESPnet and jiwer). ``phone39`` are phones folded into 39 classes.
+
+    Raises:
+        DataError: a phone that cannot be folded.
     """
     words = text.split()
+    if unit == "phone39":
+        return fold39(words)
     if unit != "char":
         return words
     return [SPACE if char == " " else char for char in " ".join(words)]

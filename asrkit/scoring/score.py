@@ -30,7 +30,7 @@ class Score:
     """Everything counted over a set of utterances.
 
     Attributes:
-        unit: ``word``, ``char`` or ``phone``.
+        unit: ``word``, ``char``, ``phone`` or ``phone39``.
         utterances: in the order of the references.
         missing: ids without a hypothesis; all their tokens count as deleted.
         interval: 95 % bootstrap interval of the rate, as fractions; None if not asked for or not defined.
@@ -85,7 +85,7 @@ def score_texts(
 
     Args:
         references, hypotheses: utterance id -> text; either may be empty.
-        unit: ``word``, ``char`` or ``phone``.
+        unit: ``word``, ``char``, ``phone`` or ``phone39``.
         speakers: utterance id -> speaker, for the table of speakers.
         bootstrap: samples for the confidence interval; 0 leaves it out.
 
@@ -119,7 +119,7 @@ def score_files(
 
     Args:
         reference, hypothesis: files of the same form.
-        unit: ``word``, ``char`` or ``phone``.
+        unit: ``word``, ``char``, ``phone`` or ``phone39``.
         bootstrap: samples for the confidence interval; 0 leaves it out.
         form: one of asrkit.scoring.formats.FORMS; empty: seen from the content.
 

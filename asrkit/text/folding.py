@@ -17,7 +17,7 @@ FOLD48 = {
     "hv": "hh",
     **dict.fromkeys(("pcl", "tcl", "kcl"), "cl"),
     **dict.fromkeys(("bcl", "dcl", "gcl"), "vcl"),
-    **dict.fromkeys(("h#", "pau"), "sil"),
+    **dict.fromkeys(("h#", "pau", "<sil>", "[sil]"), "sil"),
 }
 """TIMIT's 61 phones as the 48 that models are trained on; the others are among them, but for DROPPED."""
 
@@ -33,6 +33,7 @@ FOLD39 = {
 """Of the 48, those that count as another when errors are counted."""
 
 DROPPED = "q"  # the glottal stop
+KEPT = "<unk>"
 PHONES39 = [
     "aa", "ae", "ah", "aw", "ay", "b", "ch", "d", "dh", "dx", "eh", "er", "ey",
     "f", "g", "hh", "ih", "iy", "jh", "k", "l", "m", "n", "ng", "ow", "oy",
@@ -46,7 +47,7 @@ def fold39(phones: Iterable[str]) -> list[str]:
     Lee & Hon, "Speaker-Independent Phone Recognition Using Hidden Markov Models", IEEE Transactions on
     Acoustics, Speech, and Signal Processing 37(11), 1989; phone for phone the same as Kaldi's
     ``egs/timit/s5/conf/phones.60-48-39.map``. The glottal stop is left out, and so are the digits of stress.
-    CMUdict has neither ``dx`` nor silence; its ``AO`` and ``ZH`` become ``aa`` and ``sh``.
+    CMUdict has neither ``dx`` nor silence; its ``AO`` and ``ZH`` become ``aa`` and ``sh``. ``<unk>`` stays.
 
     Raises:
         DataError: a phone of neither.
@@ -58,7 +59,7 @@ def fold39(phones: Iterable[str]) -> list[str]:
             continue
         name = FOLD48.get(name, name)
         name = FOLD39.get(name, name)
-        if name not in PHONES39:
+        if name not in PHONES39 and name != KEPT:
             raise DataError(f"{phone!r} is no phone of TIMIT or CMUdict", "leave their errors unfolded")
         folded.append(name)
     return folded

@@ -63,8 +63,8 @@ class Tokenizer(ABC):
         return " ".join(word for word, _, _ in self.word_spans(ids))
 
     def reference(self, text: str, unit: str) -> str:
-        """A normalised text as hypotheses are compared with it: for the unit ``phone``, its phones."""
-        return self.decode(self.encode(text)) if unit == "phone" else text
+        """A normalised text as hypotheses are compared with it: for the unit ``phone`` (or ``phone39``), phones."""
+        return self.decode(self.encode(text)) if unit.startswith("phone") else text
 
     def pieces(self, text: str) -> list[str]:
         """The tokens of a text by name."""

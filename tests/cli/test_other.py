@@ -69,6 +69,8 @@ def test_score_prints_kaldi_lines_and_writes_reports(asrkit: Run, tmp_path: Path
     ).exists()
     assert "%CER" not in asrkit("score", *files, "--unit", "word").out
     assert "%PER 40.00" in asrkit("score", *files, "--unit", "phone").out
+    folded = asrkit("score", *files, "--unit", "phone39")
+    assert folded.code == 1 and "is no phone of TIMIT or CMUdict" in folded.err
     assert "95 %" not in asrkit("score", *files, "--bootstrap", 0).out
     assert "CONFUSION PAIRS" in asrkit("score", *files, "--report").out
     assert "%WER 28.57 [ 2 / 7" in asrkit("score", *files, "--form", "plain", "--unit", "word").out

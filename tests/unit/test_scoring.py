@@ -39,6 +39,14 @@ PAIRS = st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=6)
 FIXED = settings(derandomize=True, deadline=None, max_examples=100)
 
 
+def test_folded_phones_count_as_one() -> None:
+    pairs = [("AO L ZH", "AA L SH"), ("[SIL] T", "sil D")]
+    assert scored(pairs, "phone").total.errors == 4
+    assert scored(pairs, "phone39").total.errors == 1
+    with pytest.raises(DataError, match="'HELLO' is no phone"):
+        scored([("HELLO", "")], "phone39")
+
+
 def scored(pairs: list[tuple[str, str]], unit: str) -> Score:
     references = {str(i): reference for i, (reference, _) in enumerate(pairs)}
     return score_texts(references, {str(i): hypothesis for i, (_, hypothesis) in enumerate(pairs)}, unit)
