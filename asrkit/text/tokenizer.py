@@ -63,7 +63,7 @@ class Tokenizer(ABC):
         return " ".join(word for word, _, _ in self.word_spans(ids))
 
     def reference(self, text: str, unit: str) -> str:
-        """A normalised text as hypotheses are compared with it: for the unit ``phone`` (or ``phone39``), phones."""
+        """A normalised text as hypotheses are compared with it: for phones as the unit, its phones."""
         return self.decode(self.encode(text)) if unit.startswith("phone") else text
 
     def pieces(self, text: str) -> list[str]:
