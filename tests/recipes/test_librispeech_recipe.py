@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +105,27 @@ def test_what_is_not_there_would_be_downloaded(size: str, tmp_path: Path, asrkit
     assert done.code == 0 and "download   run" in done.err
     done = asrkit("train", recipe, "corpus.dev=[dev-nobody]", "--data", data, "--exp", tmp_path / "exp")
     assert done.code == 1 and "dev-nobody" in done.err
+
+
+def test_killed_in_every_stage_it_ends_the_same(tmp_path: Path) -> None:
+    data = tree(tmp_path / "data", SIZES)
+    recipe, exp = ROOT / "recipes" / "librispeech", tmp_path / "exp"
+    command = [sys.executable, "-m", "asrkit", "train", str(recipe), "--data", str(data), "--exp"]
+    settings = [*QUICK, *CONFORMER, "decode.tune.lm_weight=[0.5,1.0]", "decode.tune.word_bonus=[0.0]"]
+    whole = subprocess.run([*command, str(tmp_path / "whole"), *settings], capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stderr
+    stages = [line for line in whole.stderr.splitlines() if line.startswith("stage ")]
+    assert len(stages) == 11
+    for place in range(len(stages)):
+        with subprocess.Popen([*command, str(exp), *settings], stderr=subprocess.PIPE, text=True) as run:
+            assert run.stderr is not None
+            reached = (line.strip() for line in run.stderr if line.strip() in stages[place:])
+            assert next(reached, "") or place > 5, "a stage may end before it is killed, but not many"
+            time.sleep(random.Random(place).uniform(0.0, 0.2))
+            run.send_signal(signal.SIGKILL)
+    last = subprocess.run([*command, str(exp), *settings], capture_output=True, text=True)
+    assert last.returncode == 0, last.stderr
+    kept = ("checkpoints/averaged/model.safetensors", "decode/ctc-lexicon/dev-4spk/hyp.ctm", "tuned.json")
+    for name in kept:
+        found, expected = (folder / "librispeech" / "default" / name for folder in (exp, tmp_path / "whole"))
+        assert found.read_bytes() == expected.read_bytes(), name

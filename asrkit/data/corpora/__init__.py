@@ -225,6 +225,12 @@ CORPORA: dict[str, Corpus] = {
             licence="CC BY-SA 3.0, Allison Smith and Digium, Inc.",
         ),
         Corpus(
+            "shar",
+            "",
+            "set corpus.path to a folder that has a folder of lhotse Shar for each subset "
+            "(cuts.*.jsonl.gz and recording.*.tar)",
+        ),
+        Corpus(
             "table",
             "",
             "set corpus.path to a folder that has a table <subset>.tsv or .csv with a column of audio files "

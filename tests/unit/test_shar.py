@@ -1,0 +1,74 @@
+"""Corpora kept as lhotse Shar, written by lhotse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SENTENCES
+from lhotse import CutSet, Recording, SupervisionSegment
+
+from asrkit.data.audio import read_audio
+from asrkit.data.corpora import CORPORA, Skipped
+from asrkit.data.utterance import Utterance
+from asrkit.errors import DataError
+
+FILES = sorted(SENTENCES.glob("*.flac"))
+
+
+@pytest.fixture
+def shar(tmp_path: Path) -> Path:
+    """All sentences in shards of two; the first cut has two supervisions, the last none."""
+    cuts = []
+    for path in FILES:
+        recording = Recording.from_file(path)
+        cut = recording.to_cut()
+        cut.supervisions = [
+            SupervisionSegment(path.stem, recording.id, 0, recording.duration, text="some words", speaker="s")
+        ]
+        cuts.append(cut)
+    first = cuts[0].supervisions[0]
+    cuts[0].supervisions = [
+        SupervisionSegment("one", first.recording_id, 0.0, 2.0, text="the first part"),
+        SupervisionSegment("two", first.recording_id, 2.5, 1.5, text="the second"),
+    ]
+    cuts[-1].supervisions = []
+    (tmp_path / "train").mkdir()
+    CutSet.from_cuts(cuts).to_shar(tmp_path / "train", fields={"recording": "flac"}, shard_size=2)
+    return tmp_path
+
+
+def prepared(folder: Path, rate: int, skipped: list[Skipped]) -> list[Utterance]:
+    return [*CORPORA["shar"].prepare(folder, "train", folder / "audio", rate, skipped)]
+
+
+def test_every_supervision_is_an_utterance(shar: Path) -> None:
+    skipped: list[Skipped] = []
+    found = prepared(shar, 16000, skipped)
+    assert [u.id for u in found] == ["one", "two", *(path.stem for path in FILES[1:-1])]
+    assert [s.reason for s in skipped] == ["no supervision"]
+    assert [u.text for u in found[:2]] == ["the first part", "the second"] and found[2].speaker == "s"
+    for utterance, expected in (
+        (found[0], read_audio(FILES[0], 16000, 0.0, 2.0)),
+        (found[1], read_audio(FILES[0], 16000, 2.5, 1.5)),
+        (found[2], read_audio(FILES[1], 16000)),
+    ):
+        np.testing.assert_array_equal(read_audio(utterance.audio, 16000), expected)
+        assert utterance.duration == pytest.approx(len(expected) / 16000)
+
+
+def test_other_rates_are_resampled(shar: Path) -> None:
+    assert read_audio(prepared(shar, 8000, [])[0].audio, 8000).shape == (16000,)
+
+
+def test_damage_is_named(shar: Path) -> None:
+    tar = shar / "train" / "recording.000001.tar"
+    tar.write_bytes(tar.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"cannot read the Shar in .*train"):
+        prepared(shar, 16000, [])
+    tar.unlink()
+    (shar / "train" / "recording.000000.tar").unlink()
+    (shar / "train" / "recording.000002.tar").unlink(missing_ok=True)
+    with pytest.raises(DataError, match="no Shar in"):
+        prepared(shar, 16000, [])
