@@ -105,6 +105,16 @@ def test_special_tokens_and_unknown_characters(tokenizer: Tokenizer) -> None:
     assert tokenizer.encode("PRESS É")[-1] == 1
 
 
+def test_words_are_those_of_the_texts(tmp_path: Path) -> None:
+    made = build_tokenizer(TextConfig(tokenizer="word", normalizer="none"), ["[SIL] AA B [SIL]", "B"])
+    made.save(tmp_path)
+    for tokenizer in (made, load_tokenizer(tmp_path)):
+        assert tokenizer.tokens == ["<blank>", "<unk>", "AA", "B", "[SIL]", "<sos/eos>"]
+        assert tokenizer.encode("B  CH AA") == [3, 1, 2] and tokenizer.unknown("CH B CH") == ["CH"]
+        assert tokenizer.decode([3, 0, 2, 4]) == "B AA [SIL]"
+        assert tokenizer.reference("B CH", "phone") == "B <unk>"
+
+
 def test_characters_are_those_of_the_texts() -> None:
     tokenizer = build_tokenizer(TextConfig(), ["NO", "AN OX 4 2ND"])
     assert tokenizer.tokens == ["<blank>", "<unk>", "<space>", "A", "N", "O", "X", "<sos/eos>"]
