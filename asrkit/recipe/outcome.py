@@ -167,6 +167,7 @@ def describe(workspace: Workspace, sets: Mapping[str, Sequence[Utterance]]) -> E
     saved = workspace.folder / "checkpoints"
     with safe_open(newest_weights(saved), "pt") as weights:
         parameters = sum(int(weights.get_tensor(name).numel()) for name in weights.keys())  # noqa: SIM118
+    trained = read_state(checkpoints(saved)[-1]).seconds
     return Experiment(
         recipe=config.name,
         command=workspace.command,
@@ -174,13 +175,24 @@ def describe(workspace: Workspace, sets: Mapping[str, Sequence[Utterance]]) -> E
         seed=config.seed,
         normalizer=config.text.normalizer,
         parameters=parameters,
-        training_seconds=read_state(checkpoints(saved)[-1]).seconds,
+        training_seconds=trained,
+        stages=stage_seconds(workspace, trained),
         losses=last_losses(workspace.folder / "metrics.jsonl"),
         data=tuple(
             DataSet(name, len(found), sum(u.duration for u in found) / 3600, reference_hash(found))
             for name, found in sets.items()
         ),
     )
+
+
+def stage_seconds(workspace: Workspace, trained: float) -> dict[str, float]:
+    """Seconds of each stage that ended here, training with what it did before it was interrupted."""
+    found = {}
+    for path in sorted((workspace.folder / "stages").glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["stage"] not in ("score", "pack"):
+            found[record["stage"]] = max(record["seconds"], trained if record["stage"] == "train" else 0.0)
+    return found
 
 
 def last_losses(metrics: Path) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ class Experiment:
         training_seconds: time spent in training.
         losses: per utterance, of the last training updates logged and of the dev sets after the last epoch.
         data: every set trained on, tuned on or reported.
+        stages: seconds that each stage before scoring took; what other experiments left is not among them.
     """
 
     recipe: str
@@ -72,6 +73,7 @@ class Experiment:
     training_seconds: float
     losses: tuple[float, float]
     data: tuple[DataSet, ...]
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 def environment() -> dict[str, str]:
@@ -209,6 +211,7 @@ def write_results(
         "".join(f"- {name}: {value}\n" for name, value in facts.items()),
         "## Data\n",
         _markdown(data, left=1),
+        *_times(experiment.stages),
     )
     with atomic_write(path) as file:
         file.write("\n".join(parts))
@@ -223,6 +226,13 @@ def _similarities(rows: Sequence[SimilarityRow]) -> list[str]:
         "String similarity of hypothesis and reference, mean over utterances.\n",
         _markdown([head, *cells], left=2),
     ]
+
+
+def _times(stages: Mapping[str, float]) -> list[str]:
+    if not stages:
+        return []
+    rows = [(name, f"{seconds / 60:.1f}") for name, seconds in stages.items()]
+    return ["## Time\n", _markdown([("stage", "minutes"), *rows], left=1)]
 
 
 def _cells(row: ResultRow) -> tuple[str, ...]:

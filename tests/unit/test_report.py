@@ -50,6 +50,13 @@ by bootstrap over utterances.
 | --- | ---: | ---: | ---: |
 | train | 1,848 | 0.63 | `aa11` |
 | test | 130 | 0.10 | `bb22` |
+
+## Time
+
+| stage | minutes |
+| --- | ---: |
+| prepare | 0.5 |
+| train | 12.5 |
 """
 
 
@@ -68,6 +75,7 @@ def test_results_page(tmp_path: Path) -> None:
         training_seconds=750,
         losses=(1.5, 2.25),
         data=(DataSet("train", 1848, 0.63, "aa11"), DataSet("test", 130, 0.1, "bb22")),
+        stages={"prepare": 30.0, "train": 750.0},
     )
     where = {"commit": "0123abc with uncommitted changes", "machine": "Some CPU, 2 threads"}
     write_results(tmp_path / "RESULTS.md", rows, experiment, where)
