@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write the model here: .arpa, .arpa.gz, or .ngram, asrkit's small binary form.",
 )
-@click.option("--order", type=click.IntRange(1, 5), help="Words of the longest n-grams.  [default: 3]")
+@click.option("--order", type=click.IntRange(1, 8), help="Words of the longest n-grams.  [default: 3]")
 @click.option("--normalizer", default="none", show_default=True, help="none, english, upper or lower.")
 @click.option(
     "--vocab", type=click.Path(path_type=Path), help="File of words; all others are <unk> to the model."

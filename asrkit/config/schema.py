@@ -271,7 +271,7 @@ class LmConfig:
         "language model; n-grams of words (for lexicon decoders) or tokens, or a neural model of tokens",
         choices=("none", "word-ngram", "token-ngram", "lstm", "transformer"),
     )
-    order: int = option(3, "longest n-gram", low=1, high=5)
+    order: int = option(3, "longest n-gram", low=1, high=8)
     text: list[str] = option(
         [],
         "text files, a sentence a line, plain, .gz or .xz, below the recipe or --data; NAME? is used where "

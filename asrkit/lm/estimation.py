@@ -54,7 +54,7 @@ def estimate(
 
     Args:
         sentences: of words, without ``<s>`` and ``</s>``, read once; or a corpus.
-        order: words of the longest n-grams, 1 to 5. Where no n-grams of the highest orders are left, since
+        order: words of the longest n-grams, 1 to 8. Where no n-grams of the highest orders are left, since
             sentences are shorter or all are pruned, the model's is lower.
         prune: for each order, n-grams that occur at most so often are left out. No number is lower than the
             one before; the last is also that of the orders beyond.
@@ -67,8 +67,8 @@ def estimate(
         UsageError: an order out of range, or thresholds that fall.
         DataError: no sentences, or ``<s>`` or ``</s>`` in one.
     """
-    if not 1 <= order <= 5:
-        raise UsageError(f"an n-gram model of order {order}", "choose an order from 1 to 5")
+    if not 1 <= order <= 8:
+        raise UsageError(f"an n-gram model of order {order}", "choose an order from 1 to 8")
     check_prune(prune, order)
     thresholds = [*prune, *[prune[-1]] * (order - len(prune))]
     corpus = sentences if isinstance(sentences, Corpus) else Corpus.of(sentences)

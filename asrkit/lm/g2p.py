@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asrkit.lm._g2p_kernels import Entries, JointModel
 
 FORMAT = "asrkit-g2p-1"
-ORDER, BEAM = 5, 20
+ORDER, BEAM = 7, 20
 GAIN = 1e-3  # of the mean log-likelihood of an entry; alignment ends when an iteration brings less
 ITERATIONS = 30
 LIMIT = 1 << 25  # graphones that there could be; each takes some numbers while letters and phones are aligned

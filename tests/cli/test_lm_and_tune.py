@@ -265,7 +265,7 @@ WRONG = {
     "model.lm_share=0.2": ("without an attention head", "model.heads"),
     "model.decoder_from_lm=true": ("model.decoder_from_lm", "lm.kind"),
     "lm.kind=trigram": ("lm.kind=trigram: not a choice", "word-ngram"),
-    "lm.order=9": ("lm.order=9: above 5", "5"),
+    "lm.order=9": ("lm.order=9: above 8", "8"),
 }
 ATTENTION = ["model.heads=[attention,ctc]", "decode.decoder=joint", "decode.also=[]"]
 WRONG_TOGETHER = {

@@ -438,7 +438,7 @@ def test_texts_are_read_packed_or_not(tmp_path: Path) -> None:
 
 
 def test_what_gives_no_model_is_refused() -> None:
-    for order in (0, 6):
+    for order in (0, 9):
         with pytest.raises(UsageError, match="order"):
             estimate([["a"]], order)
     with pytest.raises(DataError, match="no text"):
