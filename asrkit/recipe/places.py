@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 CORPUS_LABELS = "corpus"
 """In place of a file in ``align.labels``: those that the corpus brings."""
+
+SAMPLES, SAMPLE_BYTES = 16, 1 << 20
+"""How much of a large file tells whether it has changed."""
 
 Prints = dict[str, str]
 """Stage name -> fingerprint, as :func:`asrkit.recipe.plan.fingerprints` gives them."""
@@ -60,11 +64,26 @@ def lm_text_paths(workspace: Workspace) -> list[Path]:
 
 
 def file_state(path: Path) -> Any:
-    """Path, size (of a folder: 0) and date of what a stage depends on outside its experiment."""
+    """What is in a file or folder outside the experiment, cheaply and whatever its date.
+
+    Returns:
+        the path and a digest: of a file's size and 16 samples of it (all of it up to 16 MiB), of the names
+        and sizes in a folder; the path alone when nothing is there.
+    """
     if not path.exists():
         return str(path)
-    status = path.stat()
-    return [str(path.resolve()), status.st_size if path.is_file() else 0, int(status.st_mtime)]
+    digest = hashlib.sha256()
+    if path.is_dir():
+        entries = sorted((e.name, e.stat().st_size if e.is_file() else 0) for e in path.iterdir())
+        digest.update(repr(entries).encode())
+    else:
+        size = path.stat().st_size
+        digest.update(str(size).encode())
+        with path.open("rb") as file:
+            for block in range(SAMPLES):
+                file.seek(max(block * SAMPLE_BYTES, block * (size - SAMPLE_BYTES) // (SAMPLES - 1)))
+                digest.update(file.read(SAMPLE_BYTES))
+    return [str(path.resolve()), digest.hexdigest()]
 
 
 def given_labels(workspace: Workspace, prints: Prints, role: str) -> list[Path]:

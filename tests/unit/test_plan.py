@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from asrkit.config import Config
 from asrkit.errors import UsageError
+from asrkit.recipe.places import file_state
 from asrkit.recipe.plan import Stage, fingerprints, make_plan, run_plan
 from asrkit.recipe.workspace import Workspace
 
@@ -117,3 +120,30 @@ def test_stages_of_recipes_are_in_order_and_build_on_earlier_ones() -> None:
     assert [bool(s.idle(Config())) for s in REAL if s.idle(Config()) or s.idle(everything)] == [True] * 3
     assert not any(s.idle(everything) for s in REAL)
     assert [s.number for s in REAL] == sorted({s.number for s in REAL})
+
+
+def test_state_of_outside_data_is_its_content_not_its_date(tmp_path: Path) -> None:
+    """A corpus copied or mounted again must not make a training's checkpoints strangers."""
+    large = tmp_path / "large.bin"
+    data = bytearray(np.random.default_rng(0).bytes(12 << 20))
+    large.write_bytes(data)
+    before = file_state(large)
+    os.utime(large, (1, 1))
+    assert file_state(large) == before
+    for place in (0, 7 << 20, len(data) - 1):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        large.write_bytes(changed)
+        assert file_state(large) != before
+    large.write_bytes(data + b"0")
+    assert file_state(large) != before
+
+    folder = tmp_path / "folder"
+    (folder / "within").mkdir(parents=True)
+    (folder / "a.txt").write_text("one")
+    names = file_state(folder)
+    os.utime(folder, (1, 1))
+    assert file_state(folder) == names
+    (folder / "a.txt").write_text("three")
+    assert file_state(folder) != names
+    assert file_state(tmp_path / "absent") == str(tmp_path / "absent")
