@@ -127,6 +127,11 @@ def _validate_combinations(config: Config) -> None:
             "use model.decoder=transformer",
         ),
         (
+            bool(config.lm.arpa) and not config.lm.kind.endswith("-ngram"),
+            "lm.arpa, but lm.kind is not an n-gram model",
+            "write lm.kind=word-ngram, or token-ngram where it is of tokens",
+        ),
+        (
             decode.nbest > decode.beam_size,
             "decode.nbest is more than decode.beam_size",
             "a beam cannot return more hypotheses than it keeps",

@@ -277,6 +277,11 @@ class LmConfig:
         "text files, a sentence a line, plain, .gz or .xz, below the recipe or --data; NAME? is used where "
         "it is there; empty: the training transcripts",
     )
+    arpa: str = option(
+        "",
+        "an n-gram model in the ARPA format, gzipped or not, below the recipe or --data, in place of one "
+        "estimated from texts: lm.text, order, max_words and pruning are then not used",
+    )
     max_words: int = option(
         0, "most frequent words of the texts kept beside those of the transcripts; 0: all (word-ngram)", low=0
     )

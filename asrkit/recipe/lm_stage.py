@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from asrkit.errors import DataError
 from asrkit.files import write_json
 from asrkit.progress import tell
-from asrkit.recipe.places import Prints, lm_folder, lm_text_paths, utterances_of
+from asrkit.recipe.places import Prints, lm_folder, lm_sources, lm_text_paths, utterances_of
 from asrkit.recipe.train_stages import average_best, claim
 from asrkit.recipe.workspace import Workspace
 
@@ -25,16 +25,23 @@ def lm(workspace: Workspace, prints: Prints) -> None:
     tokenizer = open_tokenizer(workspace.folder / "tokenizer")
     texts = training_texts(workspace, prints)
     dev = [u.text for u in utterances_of(workspace, prints, workspace.config.corpus.dev)]
+    made: dict[str, int | str]
     if kind in ("lstm", "transformer"):
         read = list(texts)
-        unit, sentences = "token", len(read)
+        unit, made = "token", {"sentences": len(read)}
         perplexity = neural(workspace, prints, tokenizer, read, dev)
     else:
         unit = kind.removesuffix("-ngram")
         split: Callable[[str], list[str]] = str.split if unit == "word" else tokenizer.pieces
-        sentences, perplexity = ngram(workspace, prints, map(split, texts), map(split, dev))
-    write_json(folder / "perplexity.json", {"unit": unit, "perplexity": perplexity, "sentences": sentences})
-    tell(f"  {kind} of {sentences} sentences: perplexity {perplexity:.2f} per {unit} on the dev sets")
+        if workspace.config.lm.arpa:
+            made = {"arpa": str(lm_sources(workspace)[0])}
+            perplexity = given(workspace, [split(text) for text in dev])
+        else:
+            sentences, perplexity = ngram(workspace, prints, map(split, texts), map(split, dev))
+            made = {"sentences": sentences}
+    write_json(folder / "perplexity.json", {"unit": unit, "perplexity": perplexity, **made})
+    origin = made.get("arpa", f"{made.get('sentences')} sentences")
+    tell(f"  {kind} of {origin}: perplexity {perplexity:.2f} per {unit} on the dev sets")
 
 
 def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
@@ -54,6 +61,28 @@ def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
         except DataError as error:
             hint = "see lm.text: UTF-8, a sentence a line, plain, .gz or .xz"
             raise DataError(error.message, hint) from error
+
+
+def given(workspace: Workspace, dev: list[list[str]]) -> float:
+    """Take the n-gram model of ``lm.arpa``; returns its perplexity.
+
+    Raises:
+        DataError: not readable, or it knows no word of the dev sets.
+    """
+    from asrkit.lm.model import NGRAM
+    from asrkit.lm.ngram import read_arpa, read_binary, write_binary
+
+    source, path = lm_sources(workspace)[0], lm_folder(workspace) / NGRAM
+    model = read_arpa(source)
+    known = set(model.words)
+    if not any(token in known for sentence in dev for token in sentence):
+        example = next((token for sentence in dev for token in sentence), "")
+        raise DataError(
+            f"{source} knows no word of the dev sets, {example!r} for one",
+            "a model of the same unit is needed, its words as text.normalizer writes them",
+        )
+    write_binary(model, path, workspace.config.lm.bits)
+    return read_binary(path).perplexity(dev).including_oov
 
 
 def ngram(

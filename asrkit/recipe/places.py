@@ -55,12 +55,20 @@ def lm_folder(workspace: Workspace) -> Path:
 
 
 def lm_text_paths(workspace: Workspace) -> list[Path]:
-    """Files of ``lm.text``; relative ones are looked for below the recipe and below ``--data``."""
+    """Files of ``lm.text``."""
+    return [_below(workspace, name) for name in workspace.config.lm.text]
+
+
+def lm_sources(workspace: Workspace) -> list[Path]:
+    """The files outside the experiment that the language model is made of: ``lm.arpa``, or texts."""
+    arpa = workspace.config.lm.arpa
+    return [_below(workspace, arpa)] if arpa else lm_text_paths(workspace)
+
+
+def _below(workspace: Workspace, name: str) -> Path:
+    """A file named in the configuration: below the recipe, below ``--data``, or as it stands."""
     folders = [workspace.recipe, *([workspace.data_root] if workspace.data_root else []), Path()]
-    return [
-        next((f / name for f in folders if (f / name).is_file()), Path(name))
-        for name in workspace.config.lm.text
-    ]
+    return next((f / name for f in folders if (f / name).is_file()), Path(name))
 
 
 def file_state(path: Path) -> Any:

@@ -24,7 +24,7 @@ from asrkit.recipe.places import (
     labels_folder,
     labels_path,
     lm_folder,
-    lm_text_paths,
+    lm_sources,
     manifest,
     reported_sets,
     source_path,
@@ -131,7 +131,7 @@ STAGES: tuple[Stage, ...] = (
         after("tokenizer"),
         lm_stage.lm,
         lambda w, p: [lm_folder(w) / "perplexity.json"],
-        lambda w: [file_state(path) for path in lm_text_paths(w)],
+        lambda w: [file_state(path) for path in lm_sources(w)],
         idle=lambda c: "" if c.lm.kind != "none" else "lm.kind=none",
     ),
     Stage(

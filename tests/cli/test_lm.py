@@ -185,3 +185,31 @@ def test_a_recipe_with_a_large_text(prompts: list[list[str]], asrkit: Run, tmp_p
     old = load_lm(config.lm, folder / "lm", 30, torch.device("cpu"))
     assert old is not None and old.ngram is not None, "models made before there was a binary form"
     assert old.ngram.log_probs.tolist() == lm.ngram.log_probs.tolist()
+
+
+def test_a_recipe_with_a_model_of_others(prompts: list[list[str]], asrkit: Run, tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path / "small")
+    theirs = estimate(prompts, 2)
+    write_arpa(theirs, recipe / "theirs.arpa.gz")
+    options = ["lm.kind=word-ngram", "lm.arpa=theirs.arpa.gz", "lm.text=[unused.txt]"]
+    words = ["train", recipe, "--exp", tmp_path / "exp", "--stop-stage", "lm", *QUICK, *CTC, *options]
+    done = asrkit(*words)
+    assert done.code == 0 and "theirs.arpa.gz: perplexity" in done.err, done.err
+    folder = tmp_path / "exp" / "small" / "default" / "lm"
+    ours = read_ngram(folder / NGRAM)
+    assert ours.words == theirs.words and ours.log_probs.tolist() == theirs.log_probs.tolist()
+    unheard = [
+        u.text.split() for u in read_manifest(next((tmp_path / "exp").glob("**/prepare-*/dev.jsonl.gz")))
+    ]
+    expected = theirs.perplexity(unheard).including_oov
+    assert json.loads((folder / "perplexity.json").read_text())["perplexity"] == pytest.approx(expected)
+    assert "lm         done  up to date" in asrkit(*words, "--dry-run").err
+
+    write_arpa(estimate([[word.lower() for word in text] for text in prompts], 2), recipe / "theirs.arpa.gz")
+    other_case = asrkit(*words)
+    assert other_case.code == 1 and "knows no word of the dev sets" in other_case.err
+    (recipe / "theirs.arpa.gz").write_bytes(b"no model")
+    damaged = asrkit(*words)
+    assert damaged.code == 1 and "theirs.arpa.gz is no ARPA file" in damaged.err, damaged.err
+    neural = asrkit(*words, "lm.kind=lstm")
+    assert neural.code == 2 and "lm.arpa" in neural.err
