@@ -77,6 +77,10 @@ class FeatureConfig:
     high_hz: float = option(0.0, "upper edge of the filters; 0 or less: counted from half the sample rate")
     preemphasis: float = option(0.97, "pre-emphasis coefficient (fbank, mfcc)", low=0, high=1)
     cmvn: str = option("global", "mean and variance normalisation", choices=("none", "utterance", "global"))
+    stored: bool = option(
+        True,
+        "features for training are kept on disk; false: computed each time, where they would not fit",
+    )
 
     @property
     def top_hz(self) -> float:
@@ -255,6 +259,9 @@ class TrainConfig:
     )
     early_stop: int = option(0, "stop after this many epochs without improvement; 0: never", low=0)
     average: int = option(5, "best checkpoints averaged at the end", low=1)
+    loaders: int = option(
+        0, "threads that make batches ahead of the training, to keep a GPU busy; 0: none", low=0
+    )
     save_steps: int = option(200, "updates between checkpoints, besides each epoch's end", low=1)
     log_steps: int = option(20, "updates between lines in metrics.jsonl", low=1)
     nan_patience: int = option(5, "batches with a non-finite loss skipped before training stops", low=0)

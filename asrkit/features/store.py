@@ -1,4 +1,4 @@
-"""Features of a whole set on disk: one memory-mapped array and an index."""
+"""Features of utterances at several speeds: kept on disk, or computed each time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,51 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import torch
 
+from asrkit.config import FeatureConfig
+from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError
+from asrkit.features.augment import speed_perturb
+from asrkit.features.frontend import make_frontend
+from asrkit.features.signal import read_signal
+
+
+class Features(Protocol):
+    """Where training finds the features of an utterance."""
+
+    def read(self, utterance: str, speed: float = 1.0) -> np.ndarray:
+        """Features float32[T, F] of an utterance id, not normalised."""
+
+
+class LiveFeatures:
+    """Features computed from the audio whenever they are read.
+
+    Args:
+        config: which.
+        utterances: those that may be asked for.
+    """
+
+    def __init__(self, config: FeatureConfig, utterances: Iterable[Utterance]) -> None:
+        self.config, self.frontend = config, make_frontend(config)
+        self.utterances = {u.id: u for u in utterances}
+
+    def read(self, utterance: str, speed: float = 1.0) -> np.ndarray:
+        """See :class:`Features`. Raises DataError when the audio cannot be read."""
+        return self.compute(read_signal(self.config, self.utterances[utterance]), speed)
+
+    def compute(self, wave: np.ndarray, speed: float) -> np.ndarray:
+        """Features float32[T, F] of samples float32[N]."""
+        signal = wave if speed == 1 else speed_perturb(wave, speed, self.config.sample_rate)
+        feats, _ = self.frontend(torch.from_numpy(signal)[None], torch.tensor([len(signal)]))
+        return feats[0].numpy()
 
 
 class FeatureStore:
-    """Read access to the features that :func:`write_store` left in one or several folders.
+    """The features that :func:`write_store` left in one or several folders: a memory-mapped array each.
 
     Entries are addressed by utterance id and speed factor. They are kept in half precision: a log-mel
     value is then off by at most 0.01, far below what normalisation and masking change in training.

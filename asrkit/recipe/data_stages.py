@@ -6,6 +6,8 @@ Heavy imports happen inside the stages so that planning stays quick.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from asrkit.recipe.places import (
     labels_folder,
     labels_path,
     manifest,
+    open_features,
     reported_sets,
     source_path,
     store_folder,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from asrkit.data.utterance import Utterance
+    from asrkit.features.store import Features
 
 SHOWN = 20  # names of left out utterances that are printed; all are in a file
 
@@ -106,46 +110,44 @@ def tokenizer(workspace: Workspace, prints: Prints) -> None:
 
 def features(workspace: Workspace, prints: Prints) -> None:
     """Compute the training and dev features at every speed, and the statistics for CMVN."""
-    import torch
-
-    from asrkit.features.augment import speed_perturb
     from asrkit.features.cmvn import CmvnStats
-    from asrkit.features.frontend import make_frontend
     from asrkit.features.signal import read_signal
-    from asrkit.features.store import FeatureStore, write_store
+    from asrkit.features.store import LiveFeatures, write_store
 
     config = workspace.config
-    frontend = make_frontend(config.features)
-    rate = config.features.sample_rate
-    stats = CmvnStats(frontend.dim)
+    stats = CmvnStats(config.features.dim)
     training = set(config.corpus.train)
     for name in dict.fromkeys([*config.corpus.train, *config.corpus.dev]):
         folder = store_folder(workspace, prints, name)
+        utterances = utterances_of(workspace, prints, [name])
         speeds = sorted({1.0, *config.augment.speeds}) if name in training else [1.0]
+        live = LiveFeatures(config.features, utterances)
         unreadable: dict[str, str] = {}
 
         def compute(
-            name: str = name, speeds: list[float] = speeds, unreadable: dict[str, str] = unreadable
-        ) -> Any:
-            for utterance in track(utterances_of(workspace, prints, [name]), name):
+            speeds: list[float] = speeds,
+            utterances: list[Utterance] = utterances,
+            live: LiveFeatures = live,
+            unreadable: dict[str, str] = unreadable,
+            name: str = name,
+        ) -> Iterator[tuple[str, float, np.ndarray]]:
+            for utterance in track(utterances, name):
                 try:
                     wave = read_signal(config.features, utterance)
                 except DataError as error:
                     unreadable[utterance.id] = error.message
                     continue
                 for speed in speeds:
-                    signal = torch.from_numpy(wave if speed == 1 else speed_perturb(wave, speed, rate))[None]
-                    feats, _ = frontend(signal, torch.tensor([signal.shape[1]]))
-                    yield utterance.id, speed, feats[0].numpy()
+                    yield utterance.id, speed, live.compute(wave, speed)
 
-        if workspace.force or not (folder / "unreadable.json").exists():
-            write_store(folder, frontend.dim, compute())
+        if config.features.stored and (workspace.force or not (folder / "unreadable.json").exists()):
+            write_store(folder, config.features.dim, compute())
             write_json(folder / "unreadable.json", unreadable)
         if name in training:
-            store = FeatureStore(folder)
-            for utterance in utterances_of(workspace, prints, [name]):
-                if (utterance.id, 1.0) in store:
-                    stats.update(store.read(utterance.id))
+            source = open_features(workspace, prints, [name])
+            for utterance in utterances if config.features.stored else track(utterances, name):
+                with suppress(DataError):  # the stage check names what cannot be read
+                    stats.update(source.read(utterance.id))
     stats.save(workspace.shared("features", prints["features"]) / "cmvn.json")
 
 
@@ -153,7 +155,6 @@ def check(workspace: Workspace, prints: Prints) -> None:
     """Name every utterance that would hurt training, and keep the others."""
 
     from asrkit.data.manifest import write_manifest
-    from asrkit.features.store import FeatureStore
     from asrkit.models.asr import build_model
     from asrkit.recipe.check import apply_policy, find_problems, summary
     from asrkit.text.tokenizer import load_tokenizer
@@ -164,20 +165,22 @@ def check(workspace: Workspace, prints: Prints) -> None:
     for role, names in (("train", config.corpus.train), ("dev", config.corpus.dev)):
         kept: list[Utterance] = []
         for name in dict.fromkeys(names):
-            folder = store_folder(workspace, prints, name)
-            store = FeatureStore(folder)
-            unreadable = json.loads((folder / "unreadable.json").read_text(encoding="utf-8"))
+            source = open_features(workspace, prints, [name])
+            unreadable: dict[str, str] = {}
+            if config.features.stored:
+                record = store_folder(workspace, prints, name) / "unreadable.json"
+                unreadable = json.loads(record.read_text(encoding="utf-8"))
             slowest = max(config.augment.speeds) if role == "train" else 1.0
 
             def read(
                 utterance: Utterance,
-                store: FeatureStore = store,
+                source: Features = source,
                 unreadable: dict[str, str] = unreadable,
                 speed: float = slowest,
             ) -> np.ndarray:
                 if utterance.id in unreadable:
                     raise DataError(unreadable[utterance.id])
-                return store.read(utterance.id, speed)
+                return source.read(utterance.id, speed)
 
             utterances = utterances_of(workspace, prints, [name])
             problems = find_problems(

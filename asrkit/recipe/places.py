@@ -10,6 +10,7 @@ from asrkit.recipe.workspace import Workspace
 
 if TYPE_CHECKING:
     from asrkit.data.utterance import Utterance
+    from asrkit.features.store import Features
 
 CORPUS_LABELS = "corpus"
 """In place of a file in ``align.labels``: those that the corpus brings."""
@@ -42,6 +43,15 @@ def utterances_of(workspace: Workspace, prints: Prints, names: list[str]) -> lis
 
 def store_folder(workspace: Workspace, prints: Prints, name: str) -> Path:
     return workspace.shared("features", prints["features"]) / name
+
+
+def open_features(workspace: Workspace, prints: Prints, names: list[str]) -> Features:
+    """The features of subsets: those the stage features left, or computed each time."""
+    from asrkit.features.store import FeatureStore, LiveFeatures
+
+    if workspace.config.features.stored:
+        return FeatureStore(*(store_folder(workspace, prints, n) for n in dict.fromkeys(names)))
+    return LiveFeatures(workspace.config.features, utterances_of(workspace, prints, names))
 
 
 def checked(workspace: Workspace, role: str) -> Path:

@@ -19,7 +19,7 @@ from asrkit.recipe.places import (
     labels_folder,
     labels_path,
     lm_folder,
-    store_folder,
+    open_features,
 )
 from asrkit.recipe.workspace import Workspace
 
@@ -33,7 +33,6 @@ def train(workspace: Workspace, prints: Prints) -> None:
 
     from asrkit.data.manifest import read_manifest
     from asrkit.features.cmvn import Cmvn, CmvnStats
-    from asrkit.features.store import FeatureStore
     from asrkit.models.asr import build_model
     from asrkit.report.attention import draw_attention
     from asrkit.report.results import environment
@@ -58,7 +57,7 @@ def train(workspace: Workspace, prints: Prints) -> None:
 
     def batches(role: str, sets: list[str]) -> SpeechSource:
         utterances = read_manifest(checked(workspace, role))
-        store = FeatureStore(*(store_folder(workspace, prints, n) for n in dict.fromkeys(sets)))
+        features = open_features(workspace, prints, sets)
         labels = None
         if names is not None:
             labels = dict(read_labels(labels_path(workspace, role), names))
@@ -66,7 +65,7 @@ def train(workspace: Workspace, prints: Prints) -> None:
             utterances = [u for u in utterances if u.id in labels]
             if unlabelled:
                 tell(f"  {role}: {len(unlabelled)} utterances without labels are left out")
-        return SpeechSource(utterances, [tokens.encode(u.text) for u in utterances], store, cmvn, labels)
+        return SpeechSource(utterances, [tokens.encode(u.text) for u in utterances], features, cmvn, labels)
 
     torch.manual_seed(config.seed)
     model = build_model(config, len(tokens.tokens), len(names.names) if names else 0)

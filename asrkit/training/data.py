@@ -1,4 +1,4 @@
-"""From stored features to batches: which utterances, in which order, at which speed, with which masks.
+"""From features to batches: which utterances, in which order, at which speed, with which masks.
 
 Everything random here is drawn from the seed, the epoch and the utterance alone, so that a run that was
 stopped and resumed, or split over several processes, sees the very same batches.
@@ -7,8 +7,10 @@ stopped and resumed, or split over several processes, sees the very same batches
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,10 +22,12 @@ from asrkit.config import AugmentConfig
 from asrkit.data.utterance import Utterance
 from asrkit.features.augment import spec_augment
 from asrkit.features.cmvn import Cmvn
-from asrkit.features.store import FeatureStore
+from asrkit.features.store import Features
 from asrkit.models.asr import Batch
 
 ROUND = 16  # frames; lengths are padded to a multiple, since oneDNN compiles its code anew for each length
+
+T = TypeVar("T")
 
 
 class Item(NamedTuple):
@@ -97,12 +101,12 @@ class Source(ABC):
 
 
 class SpeechSource(Source):
-    """Utterances with their tokens and stored features.
+    """Utterances with their tokens and features.
 
     Args:
         utterances: the set, in a fixed order.
         tokens: token ids of each.
-        store: features of every utterance at speed 1 (and at other speeds, if they are asked for).
+        features: those of every utterance at speed 1 (and at other speeds, if they are asked for).
         cmvn: normalisation.
         labels: for a frame head, the label of each feature frame of each utterance.
     """
@@ -111,18 +115,18 @@ class SpeechSource(Source):
         self,
         utterances: Sequence[Utterance],
         tokens: Sequence[list[int]],
-        store: FeatureStore,
+        features: Features,
         cmvn: Cmvn,
         labels: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         super().__init__(utterances, tokens, [u.duration for u in utterances])
-        self.store, self.cmvn, self.labels = store, cmvn, labels
+        self.features, self.cmvn, self.labels = features, cmvn, labels
 
     def batch(
         self, items: Sequence[Item], *, augment: AugmentConfig | None = None, seed: int = 0, epoch: int = 0
     ) -> Batch:
         """Read, normalise and, if asked, mask the features of `items`, and pad them together."""
-        features = [torch.from_numpy(self.store.read(self.utterances[i].id, speed)) for i, speed in items]
+        features = [torch.from_numpy(self.features.read(self.utterances[i].id, speed)) for i, speed in items]
         feat_lens = torch.tensor([len(f) for f in features])
         padded = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
         padded = F.pad(padded, (0, 0, 0, -padded.shape[1] % ROUND))
@@ -169,6 +173,23 @@ class TextSource(Source):
         return Batch(
             [self.utterances[i].id for i, _ in items], nothing, lens * 0, tokens, lens, None, seconds
         )
+
+
+def ahead(make: Callable[[T], Batch], items: Sequence[T], threads: int) -> Iterator[Batch]:
+    """``make(x)`` of each of `items`, in order; by `threads` threads, so many ahead of need."""
+    if not threads:
+        yield from map(make, items)
+        return
+    pool, waiting = ThreadPoolExecutor(threads), deque[Future[Batch]]()
+    try:
+        for item in items:
+            waiting.append(pool.submit(make, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def pad_tokens(tokens: Sequence[list[int]]) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,8 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -25,7 +27,7 @@ from asrkit.lm.model import NeuralLm
 from asrkit.models.asr import AsrModel, Batch, Loss
 from asrkit.training import processes
 from asrkit.training.checkpoint import TrainState, checkpoints, load_checkpoint, prune, save_checkpoint
-from asrkit.training.data import Item, Source, step_seed
+from asrkit.training.data import Item, Source, ahead, step_seed
 from asrkit.training.hardware import autocast, choose_device, choose_precision
 from asrkit.training.monitor import Monitor
 from asrkit.training.schedule import learning_rate
@@ -76,16 +78,17 @@ def train(
         batches = train_set.plan(config.batch_seconds, speeds=augment.speeds, seed=seed, epoch=epoch)
         return [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
 
-    def backward(items: list[Item], epoch: int, weight: float, sync: bool = True) -> tuple[Batch, Loss]:
-        """Add this process's share of a batch to the gradient. Without a share it only takes part."""
-        share = items[rank::world]
-        batch = train_set.batch(share or items[:1], augment=augment, seed=seed, epoch=epoch).to(place)
+    def load(items: list[Item], epoch: int) -> Batch:
+        """This process's share of a batch; without a share, something to take part with."""
+        return train_set.batch(items[rank::world] or items[:1], augment=augment, seed=seed, epoch=epoch)
+
+    def backward(batch: Batch, scale: float, sync: bool = True) -> Loss:
+        """Add `scale` times the gradient of a batch's loss."""
         with nullcontext() if sync or world == 1 else wrapped.no_sync():  # type: ignore[operator]
             with autocast(place, precision):
-                loss: Loss = wrapped(batch)
-            # DDP takes the mean of the gradients over processes, the update the mean over utterances.
-            scaler.scale(loss.total * (world / weight if share else 0.0)).backward()
-        return batch, loss
+                loss: Loss = wrapped(batch.to(place))
+            scaler.scale(loss.total * scale).backward()
+        return loss
 
     state = TrainState()
     if found := checkpoints(folder / "checkpoints"):
@@ -95,7 +98,7 @@ def train(
     total = min(total, config.max_steps) if config.max_steps else total
     largest = max((items for group in updates for items in group), key=train_set.cost)
     averages = [buffer.clone() for buffer in model.buffers()]
-    preflight(lambda: backward(largest, state.epoch, 1.0), len(largest))
+    preflight(lambda: backward(load(largest, state.epoch), 1.0), len(largest))
     for buffer, before in zip(model.buffers(), averages, strict=True):
         buffer.copy_(before)  # batch norm has counted a batch that no update saw
     optimizer.zero_grad(set_to_none=True)
@@ -116,7 +119,9 @@ def train(
 
     with monitor:
         while not state.finished:
-            for group in updates[state.batch :]:
+            left = updates[state.batch :]
+            batches = ahead(partial(load, epoch=state.epoch), list(chain(*left)), config.loaders)
+            for group in left:
                 rate = learning_rate(config, state.step, total, state.plateau)
                 for parameters in optimizer.param_groups:
                     parameters["lr"] = rate
@@ -124,8 +129,12 @@ def train(
                 weight = sum(len(items) for items in group)
                 sums, bad = [0.0, 0.0], []
                 for number, items in enumerate(group, start=1):
-                    batch, loss = backward(items, state.epoch, weight, sync=number == len(group))
-                    if rank >= len(items):
+                    batch = next(batches)
+                    shared = rank < len(items)
+                    # DDP takes the mean of the gradients over processes, the update the mean over utterances.
+                    scale = world / weight if shared else 0.0
+                    loss = backward(batch, scale, sync=number == len(group))
+                    if not shared:
                         continue
                     sums = [sums[0] + loss.total.item() / weight, sums[1] + batch.seconds]
                     bad += [
@@ -202,8 +211,9 @@ def evaluate(
     """
     model.eval()
     loss, errors, counted = 0.0, 0, 0
-    for items in dev_set.plan(config.batch_seconds, shuffle=False):
-        batch = dev_set.batch(items).to(device)
+    plan = dev_set.plan(config.batch_seconds, shuffle=False)
+    for items, made in zip(plan, ahead(dev_set.batch, plan, config.loaders), strict=True):
+        batch = made.to(device)
         with autocast(device, precision):
             if isinstance(model, NeuralLm):
                 loss += model.loss(batch).total.item()
