@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,7 @@ Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 
 BLOCK_FRAMES = 4096
 OVERSHOOT_SECONDS = 0.5  # a segment may end this far beyond its file, as in Kaldi's extract-segments
+TAR_PART = re.compile(r"(.+\.tar):(\d+)\+(\d+)")
 COPY = "copy, download or record it again"
 MP3_SLACK = 2 * 1152  # MP3 headers count in MPEG frames and may count the encoder's padding
 
@@ -124,6 +126,11 @@ def write_audio(path: Path | str, samples: np.ndarray | Iterable[np.ndarray], sa
             sound.write(np.clip(np.rint(block * 32768.0), -32768, 32767).astype(np.int16))
 
 
+def tar_part(path: Path, offset: int, size: int) -> str:
+    """A name for `size` bytes from `offset` of a tar file, which all functions here read like a file."""
+    return f"{path}:{offset}+{size}"
+
+
 def shown(source: Source) -> str:
     """A name for messages, quoted and on one line whatever is in it."""
     if isinstance(source, str | os.PathLike):
@@ -161,8 +168,14 @@ def _binary(source: Source) -> Iterator[BinaryIO]:
     if not isinstance(source, str | os.PathLike):
         yield source if source.seekable() else io.BytesIO(source.read())
         return
+    path, part = Path(source), TAR_PART.fullmatch(os.fspath(source))
     try:
-        file = Path(source).open("rb")  # noqa: SIM115
+        if part and not path.exists():
+            with Path(part[1]).open("rb") as tar:
+                tar.seek(int(part[2]))
+                file: BinaryIO = io.BytesIO(tar.read(int(part[3])))
+        else:
+            file = path.open("rb")
     except FileNotFoundError:
         raise DataError(f"no such file: {shown(source)}", "check the path") from None
     except IsADirectoryError:

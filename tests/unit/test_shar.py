@@ -54,12 +54,32 @@ def test_every_supervision_is_an_utterance(shar: Path) -> None:
         (found[1], read_audio(FILES[0], 16000, 2.5, 1.5)),
         (found[2], read_audio(FILES[1], 16000)),
     ):
-        np.testing.assert_array_equal(read_audio(utterance.audio, 16000), expected)
+        wave = read_audio(utterance.audio, 16000, utterance.start, utterance.duration)
+        np.testing.assert_array_equal(wave, expected)
         assert utterance.duration == pytest.approx(len(expected) / 16000)
+    assert not (shar / "audio").exists(), "the audio stays in its shards"
 
 
 def test_other_rates_are_resampled(shar: Path) -> None:
-    assert read_audio(prepared(shar, 8000, [])[0].audio, 8000).shape == (16000,)
+    first = prepared(shar, 8000, [])[0]
+    assert read_audio(first.audio, 8000, first.start, first.duration).shape == (16000,)
+
+
+def test_parts_of_recordings(tmp_path: Path) -> None:
+    """What lhotse itself reads from shards of cuts that begin within their recording."""
+    cuts = []
+    for path in FILES[:3]:
+        cut = Recording.from_file(path).to_cut()
+        text = SupervisionSegment(path.stem, cut.recording_id, 0, cut.duration, text="words")
+        cut.supervisions = [text]
+        cuts.append(cut.truncate(offset=0.5, duration=2.0))
+    (tmp_path / "train").mkdir()
+    CutSet.from_cuts(cuts).to_shar(tmp_path / "train", fields={"recording": "wav"}, shard_size=2)
+    found = prepared(tmp_path, 16000, [])
+    for utterance, cut in zip(found, CutSet.from_shar(in_dir=tmp_path / "train"), strict=True):
+        assert utterance.duration == pytest.approx(cut.duration)
+        ours = read_audio(utterance.audio, 16000, utterance.start, utterance.duration)
+        np.testing.assert_allclose(ours, cut.load_audio()[0], atol=1e-4)
 
 
 def test_damage_is_named(shar: Path) -> None:

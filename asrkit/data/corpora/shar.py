@@ -1,18 +1,15 @@
 """Corpora kept as lhotse Shar: shards of cuts with their recordings in tar files beside them.
 
-A subset is a folder with ``cuts.*.jsonl.gz`` and ``recording.*.tar``, read in one go as suits slow
-or remote storage; the audio of utterances is kept as FLAC.
+A subset is a folder with ``cuts.*.jsonl.gz`` and ``recording.*.tar``. The audio stays where it is: utterances
+name their part of a tar file, as :mod:`asrkit.data.audio` reads it.
 """
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from asrkit.data.audio import read_audio, write_audio
 from asrkit.data.corpora import Skipped
 from asrkit.data.corpora.common import subset_folder, utterance_id
 from asrkit.data.utterance import Utterance
@@ -23,44 +20,55 @@ def prepare(
     source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
 ) -> Iterator[Utterance]:
     """See :meth:`asrkit.data.corpora.Corpus.prepare`. Each supervision of a cut is an utterance."""
-    for cut in _cuts(subset_folder(source, subset)):
-        for supervision in cut.supervisions:
-            id = utterance_id(supervision.id)
-            start = cut.start + supervision.start
-            path = audio_out / subset / f"{id}.flac"
-            try:
-                wave = read_audio(_recorded(cut), sample_rate, start, supervision.duration)
-            except DataError as error:
-                skipped.append(Skipped(id, error.message))
-                continue
-            if not path.exists():
-                write_audio(path, wave, sample_rate)
-            seconds = len(wave) / sample_rate
-            text, speaker = supervision.text or "", supervision.speaker or ""
-            yield Utterance(id, str(path.absolute()), 0.0, seconds, text, speaker)
-        if not cut.supervisions:
-            skipped.append(Skipped(cut.id, "no supervision"))
+    from lhotse.serialization import load_jsonl
+
+    folder = subset_folder(source, subset)
+    for cuts, recordings in _shards(folder):
+        try:
+            audio = _members(recordings)
+            for cut in load_jsonl(cuts):
+                if not cut.get("supervisions"):
+                    skipped.append(Skipped(cut["id"], "no supervision"))
+                for supervision in cut.get("supervisions", ()):
+                    id = utterance_id(supervision["id"])
+                    if cut["id"] not in audio:
+                        skipped.append(Skipped(id, f"no audio in {recordings.name}"))
+                        continue
+                    # A supervision may reach beyond a cut that was made of a part of it.
+                    begin = max(0.0, supervision["start"])
+                    end = min(cut["duration"], supervision["start"] + supervision["duration"])
+                    yield Utterance(
+                        id,
+                        audio[cut["id"]],
+                        cut["start"] + begin,
+                        end - begin,
+                        supervision.get("text") or "",
+                        supervision.get("speaker") or "",
+                    )
+        except (OSError, ValueError, KeyError, TypeError, EOFError, tarfile.TarError) as error:
+            raise DataError(
+                f"cannot read the Shar in {folder}, {cuts.name}: {error}", "it is damaged, or incomplete"
+            ) from error
 
 
-def _cuts(folder: Path) -> Iterator[Any]:
-    from lhotse import CutSet
-
-    if not any(folder.glob("cuts.*.jsonl.gz")) or not any(folder.glob("recording.*.tar")):
+def _shards(folder: Path) -> list[tuple[Path, Path]]:
+    """The manifests of the cuts, each with the tar file of their recordings."""
+    cuts, tars = sorted(folder.glob("cuts.*.jsonl*")), sorted(folder.glob("recording.*.tar"))
+    if not cuts or len(cuts) != len(tars):
         raise DataError(
-            f"no Shar in {folder}",
-            "a folder with cuts.*.jsonl.gz and recording.*.tar is needed, one a subset",
+            f"no Shar in {folder}: {len(cuts)} of cuts.*.jsonl.gz and {len(tars)} of recording.*.tar",
+            "a folder with as many of either is needed, one a subset",
         )
-    try:
-        yield from CutSet.from_shar(in_dir=folder)
-    except (OSError, ValueError, KeyError, AssertionError, EOFError, tarfile.TarError) as error:
-        raise DataError(
-            f"cannot read the Shar in {folder}: {error}", "it is damaged, or incomplete"
-        ) from error
+    return list(zip(cuts, tars, strict=True))
 
 
-def _recorded(cut: Any) -> io.BytesIO:
-    """The audio file of a cut, as it is in the shard."""
-    content = cut.recording.sources[0].source if cut.has_recording else None
-    if not isinstance(content, bytes):
-        raise DataError("no audio in the shard")
-    return io.BytesIO(content)
+def _members(path: Path) -> dict[str, str]:
+    """Where the audio of each cut is: cut id -> part of a tar file."""
+    from asrkit.data.audio import tar_part
+
+    with tarfile.open(path) as tar:
+        return {
+            Path(member.name).stem: tar_part(path.absolute(), member.offset_data, member.size)
+            for member in tar
+            if member.isfile() and Path(member.name).suffix not in (".json", ".nodata")
+        }
