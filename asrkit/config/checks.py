@@ -127,6 +127,16 @@ def _validate_combinations(config: Config) -> None:
             "use model.decoder=transformer",
         ),
         (
+            model.consistency > 0 and "ctc" not in model.heads,
+            "model.consistency without a CTC head",
+            "add ctc to model.heads",
+        ),
+        (
+            config.augment.volume_db > 0 and config.features.kind not in ("fbank", "mel"),
+            f"augment.volume_db with features of kind {config.features.kind}",
+            "it needs fbank or mel",
+        ),
+        (
             bool(config.lm.arpa) and not config.lm.kind.endswith("-ngram"),
             "lm.arpa, but lm.kind is not an n-gram model",
             "write lm.kind=word-ngram, or token-ngram where it is of tokens",

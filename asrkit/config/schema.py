@@ -207,6 +207,12 @@ class ModelConfig:
     )
     ctc_weight: float = option(0.3, "share of CTC in the loss beside attention", low=0, high=1)
     ctc_frames: int = option(1, "CTC output frames to one encoder frame", low=1)
+    consistency: float = option(
+        0.0,
+        "weight of how far CTC agrees on two differently masked views of each utterance, 0.2 or so; 0: one "
+        "view. Doubles the work of an update",
+        low=0,
+    )
     label_smoothing: float = option(
         0.1, "share of the target spread over all tokens (attention)", low=0, high=1
     )
@@ -231,6 +237,9 @@ class ModelConfig:
 class AugmentConfig:
     speeds: list[float] = option(
         [0.9, 1.0, 1.1], "speed perturbation factors, one drawn per utterance and epoch"
+    )
+    volume_db: float = option(
+        0.0, "utterances are made up to so much louder or softer, in dB (fbank, mel)", low=0
     )
     time_masks: int = option(2, "SpecAugment time masks", low=0)
     time_width: float = option(0.05, "widest time mask, as a share of the utterance", low=0, high=1)

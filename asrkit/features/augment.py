@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import soxr
 import torch
@@ -38,6 +40,15 @@ def _stretch(size: int, widest: int, generator: torch.Generator) -> slice:
     width = int(torch.randint(widest + 1, (), generator=generator))
     start = int(torch.randint(size - width + 1, (), generator=generator))
     return slice(start, start + width)
+
+
+def change_volume(feats: Tensor, generator: torch.Generator, config: AugmentConfig) -> Tensor:
+    """Log-mel energies f32[T, F] of an utterance made louder or softer by up to ``volume_db`` dB.
+
+    A gain adds the same to the logarithm of every energy.
+    """
+    decibel = (2 * torch.rand((), generator=generator) - 1) * config.volume_db
+    return feats + decibel * (math.log(10) / 10)
 
 
 def speed_perturb(wave: np.ndarray, factor: float, sample_rate: int) -> np.ndarray:

@@ -40,6 +40,7 @@ class Batch:
         token_lens: int64[B].
         labels: int64[B, T], the label of each feature frame, for a frame head.
         seconds: audio in the batch, padding left out.
+        views: how often the utterances are there, one view of all after the other; B counts every view.
     """
 
     ids: list[str]
@@ -49,6 +50,7 @@ class Batch:
     token_lens: Tensor
     labels: Tensor | None = None
     seconds: float = 0.0
+    views: int = 1
 
     def to(self, device: torch.device) -> Batch:
         moved: dict[str, Any] = {
@@ -181,6 +183,8 @@ class AsrModel(nn.Module):
     def loss(self, batch: Batch, encoded: Encoded | None = None) -> Loss:
         """The loss trained on, summed over the batch: CTC and attention share by ``ctc_weight``.
 
+        Of several views of the utterances it is the mean.
+
         Args:
             batch: the utterances.
             encoded: their encoder output, where it is known already.
@@ -188,16 +192,20 @@ class AsrModel(nn.Module):
         encoded = encoded or self.encode(batch.feats, batch.feat_lens)
         losses = {}
         if "ctc" in self.heads:
-            losses["ctc"] = self.ctc_loss(*self.ctc_log_probs(encoded), batch)
+            log_probs, lens = self.ctc_log_probs(encoded)
+            losses["ctc"] = self.ctc_loss(log_probs, lens, batch)
+            if batch.views == 2:
+                losses["consistency"] = consistency_loss(log_probs, lens)
         if "attention" in self.heads:
             losses["attention"] = self.attention_loss(encoded, batch)
         if "frame" in self.heads:
             losses["frame"] = self.frame_loss(encoded, batch)
         share = self.config.ctc_weight
         weights = {"ctc": share, "attention": 1 - share} if {"ctc", "attention"} <= self.heads else {}
+        weights["consistency"] = self.config.consistency
         total = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum(dim=0)
-        parts = {name: loss.detach().sum() for name, loss in losses.items()}
-        return Loss(total.sum(), len(batch.ids), parts, total.detach())
+        parts = {name: loss.detach().sum() / batch.views for name, loss in losses.items()}
+        return Loss(total.sum() / batch.views, len(batch.ids) // batch.views, parts, total.detach())
 
     def expected(self, batch: Batch, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Scores [B, S, …] of what the attention or frame head expects, and what is true, int64[B, S].
@@ -210,6 +218,21 @@ class AsrModel(nn.Module):
         return logits, decoder_targets(batch.tokens, batch.token_lens, self.eos)
 
     forward = loss
+
+
+def consistency_loss(log_probs: Tensor, lens: Tensor) -> Tensor:
+    """How far two views of each utterance disagree, f32[B]; each view learns from the other as it is.
+
+    Yao et al., "CR-CTC: Consistency regularization on CTC for improved speech recognition", 2024, section 3:
+    the Kullback-Leibler divergence of the posteriors of each frame, summed over frames, in either direction.
+
+    Args:
+        log_probs: CTC log posteriors f32[B, T, V], the first half of B being one view, the second the other.
+        lens: int64[B].
+    """
+    others = log_probs.detach().roll(len(log_probs) // 2, dims=0)
+    divergence = F.kl_div(log_probs, others, reduction="none", log_target=True).sum(dim=2)
+    return divergence.masked_fill(~valid_mask(lens, log_probs.shape[1]), 0.0).sum(dim=1)
 
 
 def build_model(config: Config, vocab: int, labels: int = 0) -> AsrModel:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from asrkit.align.frames import perturbed
 from asrkit.config import AugmentConfig
 from asrkit.data.utterance import Utterance
-from asrkit.features.augment import spec_augment
+from asrkit.features.augment import change_volume, spec_augment
 from asrkit.features.cmvn import Cmvn
 from asrkit.features.store import Features
 from asrkit.models.asr import Batch
@@ -95,9 +95,15 @@ class Source(ABC):
 
     @abstractmethod
     def batch(
-        self, items: Sequence[Item], *, augment: AugmentConfig | None = None, seed: int = 0, epoch: int = 0
+        self,
+        items: Sequence[Item],
+        *,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        views: int = 1,
     ) -> Batch:
-        """The batch of `items`, padded; with `augment`, randomly changed."""
+        """The batch of `items`, padded; with `augment`, randomly changed, and each view differently."""
 
 
 class SpeechSource(Source):
@@ -123,17 +129,30 @@ class SpeechSource(Source):
         self.features, self.cmvn, self.labels = features, cmvn, labels
 
     def batch(
-        self, items: Sequence[Item], *, augment: AugmentConfig | None = None, seed: int = 0, epoch: int = 0
+        self,
+        items: Sequence[Item],
+        *,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        views: int = 1,
     ) -> Batch:
-        """Read, normalise and, if asked, mask the features of `items`, and pad them together."""
-        features = [torch.from_numpy(self.features.read(self.utterances[i].id, speed)) for i, speed in items]
+        """Read, normalise and, if asked, change and mask the features of `items`, and pad them together."""
+        seconds = sum(self.seconds[i] / speed for i, speed in items)
+        seeds = [
+            step_seed(seed, epoch, i, *([view] if view else [])) for view in range(views) for i, _ in items
+        ]
+        read = [torch.from_numpy(self.features.read(self.utterances[i].id, speed)) for i, speed in items]
+        items, features = [*items] * views, read * views
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        if augment is not None and augment.volume_db:
+            features = [change_volume(f, g, augment) for f, g in zip(features, generators, strict=True)]
         feat_lens = torch.tensor([len(f) for f in features])
         padded = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
         padded = F.pad(padded, (0, 0, 0, -padded.shape[1] % ROUND))
         feats = self.cmvn(padded, feat_lens)
         if augment is not None:
-            for row, (index, _) in enumerate(items):
-                generator = torch.Generator().manual_seed(step_seed(seed, epoch, index))
+            for row, generator in enumerate(generators):
                 valid = feats[row, : feat_lens[row]]
                 valid.copy_(spec_augment(valid, generator, augment))
         tokens, token_lens = pad_tokens([self.tokens[i] for i, _ in items])
@@ -144,7 +163,8 @@ class SpeechSource(Source):
             tokens=tokens,
             token_lens=token_lens,
             labels=self._labels(items, feat_lens),
-            seconds=sum(self.seconds[i] / speed for i, speed in items),
+            seconds=seconds,
+            views=views,
         )
 
     def _labels(self, items: Sequence[Item], lens: Tensor) -> Tensor | None:
@@ -165,7 +185,13 @@ class TextSource(Source):
         super().__init__(lines, tokens, [(len(t) + 1) / 10 for t in tokens])
 
     def batch(
-        self, items: Sequence[Item], *, augment: AugmentConfig | None = None, seed: int = 0, epoch: int = 0
+        self,
+        items: Sequence[Item],
+        *,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+        epoch: int = 0,
+        views: int = 1,
     ) -> Batch:
         tokens, lens = pad_tokens([self.tokens[i] for i, _ in items])
         nothing = torch.zeros(len(items), 0, 0)

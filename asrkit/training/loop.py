@@ -28,7 +28,7 @@ from asrkit.models.asr import AsrModel, Batch, Loss
 from asrkit.training import processes
 from asrkit.training.checkpoint import TrainState, checkpoints, load_checkpoint, prune, save_checkpoint
 from asrkit.training.data import Item, Source, ahead, step_seed
-from asrkit.training.hardware import autocast, choose_device, choose_precision
+from asrkit.training.hardware import autocast, choose_device, choose_precision, keep_freed_memory
 from asrkit.training.monitor import Monitor
 from asrkit.training.schedule import learning_rate
 
@@ -65,6 +65,7 @@ def train(
     rank, world = processes.start_processes()
     # oneDNN keeps the code it compiled for so many shapes; its own limit of 1024 is soon reached.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+    keep_freed_memory()
     torch.set_flush_denormal(True)  # on the CPU, denormals in its gradients slow an LSTM down many times
     place = choose_device(device)
     precision = choose_precision(config.precision, place)
@@ -78,9 +79,12 @@ def train(
         batches = train_set.plan(config.batch_seconds, speeds=augment.speeds, seed=seed, epoch=epoch)
         return [batches[i : i + config.accumulate] for i in range(0, len(batches), config.accumulate)]
 
+    views = 2 if isinstance(model, AsrModel) and model.config.consistency > 0 else 1
+
     def load(items: list[Item], epoch: int) -> Batch:
         """This process's share of a batch; without a share, something to take part with."""
-        return train_set.batch(items[rank::world] or items[:1], augment=augment, seed=seed, epoch=epoch)
+        share = items[rank::world] or items[:1]
+        return train_set.batch(share, augment=augment, seed=seed, epoch=epoch, views=views)
 
     def backward(batch: Batch, scale: float, sync: bool = True) -> Loss:
         """Add `scale` times the gradient of a batch's loss."""
