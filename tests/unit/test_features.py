@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import SENTENCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkit.config import AugmentConfig, FeatureConfig
+from asrkit.data.audio import read_audio
 from asrkit.errors import ModelError
-from asrkit.features.augment import spec_augment, speed_perturb
+from asrkit.features.augment import change_volume, spec_augment, speed_perturb
 from asrkit.features.cmvn import Cmvn, CmvnStats
 from asrkit.features.frontend import Frontend
 
@@ -213,3 +216,17 @@ def test_speed_changes_length_and_pitch_of_a_sine(factor: float) -> None:
 @pytest.mark.parametrize("factor", [0.5, 0.9, 1.07, 2.0])
 def test_speed_gives_the_promised_length(samples: int, factor: float) -> None:
     assert len(speed_perturb(np.ones(samples, np.float32), factor, 16000)) == round(samples / factor)
+
+
+@pytest.mark.parametrize("kind", ["fbank", "mel"])
+def test_volume_is_that_of_a_louder_recording(kind: str) -> None:
+    wave = read_audio(sorted(SENTENCES.glob("*.flac"))[0])
+    frontend, config = Frontend(FeatureConfig(kind=kind)), AugmentConfig(volume_db=12.0)
+    feats, _ = frontend(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
+    found = [change_volume(feats[0], torch.Generator().manual_seed(seed), config) for seed in range(20)]
+    decibel = [float((louder - feats[0]).mean()) / (math.log(10) / 10) for louder in found]
+    assert -12 <= min(decibel) < -6 and 6 < max(decibel) <= 12
+    samples = torch.from_numpy(wave * 10 ** (decibel[0] / 20)).float()[None]
+    expected, _ = frontend(samples, torch.tensor([len(wave)]))
+    loud = feats[0] > -8  # bands near the floor of the logarithm keep it
+    torch.testing.assert_close(found[0][loud], expected[0][loud], atol=0.01, rtol=0)
