@@ -162,8 +162,11 @@ def average(workspace: Workspace, prints: Prints) -> None:
 
 
 def average_best(checkpoints_folder: Path, target: Path, count: int) -> None:
-    """Write the mean of the `count` best checkpoints to the folder `target`."""
-    from asrkit.models.weights import save_weights
+    """Write the mean of the `count` best checkpoints to the folder `target`.
+
+    In half precision, so that what is scored is what a bundle holds in half the size.
+    """
+    from asrkit.models.weights import compact, save_weights
     from asrkit.training.checkpoint import average as mean
     from asrkit.training.checkpoint import checkpoints, read_state, step_folder
 
@@ -171,7 +174,8 @@ def average_best(checkpoints_folder: Path, target: Path, count: int) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    save_weights(mean([step_folder(checkpoints_folder, s) / "model.safetensors" for s in steps]), temporary)
+    weights = mean([step_folder(checkpoints_folder, s) / "model.safetensors" for s in steps])
+    save_weights(compact(weights), temporary)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
     tell(f"  mean of steps {', '.join(map(str, steps))}")

@@ -18,6 +18,7 @@ from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError, ModelError
 from asrkit.features.cmvn import Cmvn
 from asrkit.models.asr import AsrModel, Batch, consistency_loss
+from asrkit.models.weights import compact, load_weights, save_weights
 from asrkit.training.checkpoint import (
     TrainState,
     average,
@@ -134,6 +135,20 @@ def test_average_is_the_mean(tmp_path: Path) -> None:
     mean = average([step_folder(tmp_path, s) / "model.safetensors" for s in (1, 2, 3)])
     np.testing.assert_allclose(mean["weight"], torch.stack(weights).mean(0), rtol=1e-6)
     assert mean["weight"].dtype == torch.float32
+
+
+def test_compact_weights(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(40, 30)
+    with torch.no_grad():
+        layer.bias[0] = 1e6
+    before = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    small = compact(before)
+    assert small["weight"].dtype == torch.float16 and small["bias"].dtype == torch.float32, "1e6 does not fit"
+    save_weights(small, tmp_path)
+    load_weights(tmp_path / "model.safetensors", layer)
+    assert layer.weight.dtype == torch.float32
+    torch.testing.assert_close(layer.weight.data, before["weight"], rtol=5e-4, atol=1e-7)
+    assert torch.equal(layer.bias.data, before["bias"])
 
 
 def test_preflight_names_the_way_out_of_memory() -> None:
