@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from conftest import PROMPTS, ROOT, Run
-from families import FAMILIES, QUICK
+from families import CTC, QUICK
 
 from asrkit.data.manifest import read_manifest
 
 SIZES = {"train-clean-5": 24, "dev-4spk": 2}
-CONFORMER = FAMILIES["conformer-ctc"][1:]
+SMALL = CTC[1:]
 
 
 def tree(root: Path, sizes: dict[str, int]) -> Path:
@@ -42,7 +42,7 @@ def tree(root: Path, sizes: dict[str, int]) -> Path:
 
 def train(data: Path, exp: Path, asrkit: Run, *words: object) -> tuple[Path, str]:
     recipe = ROOT / "recipes" / "librispeech"
-    done = asrkit("train", recipe, "--data", data, "--exp", exp, *QUICK, *CONFORMER, "decode.tune={}", *words)
+    done = asrkit("train", recipe, "--data", data, "--exp", exp, *QUICK, *SMALL, "decode.tune={}", *words)
     assert done.code == 0, done.err
     return exp / "librispeech" / "default", done.err
 
@@ -111,7 +111,7 @@ def test_killed_in_every_stage_it_ends_the_same(tmp_path: Path) -> None:
     data = tree(tmp_path / "data", SIZES)
     recipe, exp = ROOT / "recipes" / "librispeech", tmp_path / "exp"
     command = [sys.executable, "-m", "asrkit", "train", str(recipe), "--data", str(data), "--exp"]
-    settings = [*QUICK, *CONFORMER, "decode.tune.lm_weight=[0.5,1.0]", "decode.tune.word_bonus=[0.0]"]
+    settings = [*QUICK, *SMALL, "decode.tune.lm_weight=[0.5,1.0]", "decode.tune.word_bonus=[0.0]"]
     whole = subprocess.run([*command, str(tmp_path / "whole"), *settings], capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
     stages = [line for line in whole.stderr.splitlines() if line.startswith("stage ")]
