@@ -36,6 +36,7 @@ from asrkit.text.labels import LabelSet, read_labels
 from asrkit.text.tokenizer import Tokenizer, load_tokenizer
 from asrkit.training.checkpoint import checkpoints, read_state
 
+CARD = "CARD.md"
 HOMEWORK = "cmu11785"
 PHONES = ("phone", "phone39")
 
@@ -210,8 +211,7 @@ def reference_hash(utterances: Sequence[Utterance]) -> str:
 
 
 def model_card(workspace: Workspace) -> str:
-    """README.md of a bundle: the results page, or before there is one the recipe's name."""
-    results = workspace.folder / "RESULTS.md"
-    if results.exists():
-        return results.read_text(encoding="utf-8")
-    return f"# {workspace.config.name}\n\nNot scored yet.\n"
+    """README.md of a bundle: what the recipe's CARD.md says of the model, and the results page."""
+    card, results = workspace.recipe / CARD, workspace.folder / "RESULTS.md"
+    said = [path.read_text(encoding="utf-8") for path in (card, results) if path.exists()]
+    return "\n".join(said) or f"# {workspace.config.name}\n\nNot scored yet.\n"

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,8 @@ def test_the_default_runs_on_what_is_there(tmp_path: Path, asrkit: Run) -> None:
     sound = data / "LibriSpeech" / "dev-4spk" / "7" / "12" / "7-12-0000.opus"
     done = asrkit("decode", "--model", folder / "librispeech.asrkit", sound)
     assert done.code == 0 and set(done.out.split()) <= {*open_words(folder)}
+    card = zipfile.ZipFile(folder / "librispeech.asrkit").read("README.md").decode()
+    assert "CC BY 4.0" in card and (folder / "RESULTS.md").read_text() in card
 
     shutil.copytree(sound.parents[2], sound.parents[3] / "later")
     folder, report = train(data, tmp_path / "exp", asrkit, "corpus.test=[later]")
