@@ -21,20 +21,21 @@ __all__ = ["AsrkitError", "__version__", "load", "score"]
 __version__ = "0.1.0"
 
 
-def load(model: str | Path, *, device: str = "auto", threads: int = 0) -> Recognizer:
+def load(model: str | Path | None = None, *, device: str = "auto", threads: int = 0) -> Recognizer:
     """Open a trained recogniser: a bundle, an experiment folder or a checkpoint.
 
     Args:
-        model: what to open.
+        model: what to open; None: the recogniser that comes with the package.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         threads: CPU threads; 0: as torch has them.
 
     Raises:
-        AsrkitError: it is none of these, or damaged.
+        AsrkitError: it is none of these, or damaged; or none is named and the package has none.
     """
+    from asrkit.pretrained import packaged_model
     from asrkit.recognizer import Recognizer
 
-    return Recognizer.load(model, device=device, threads=threads)
+    return Recognizer.load(packaged_model() if model is None else model, device=device, threads=threads)
 
 
 def score(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from asrkit.bundle import Bundle, pack
 from asrkit.config import Config, DecodeConfig, parse_config, with_weights
+from asrkit.data.audio import as_wave, stream_audio
+from asrkit.data.pieces import cut_at_pauses
 from asrkit.data.utterance import Utterance
 from asrkit.decoding import Resources, require_decoder
 from asrkit.decoding.hypothesis import Hypothesis
@@ -26,13 +31,42 @@ from asrkit.lm.model import LanguageModel, lm_files, load_lm
 from asrkit.models.asr import AsrModel, Batch, build_model
 from asrkit.models.encoded import Encoded
 from asrkit.models.weights import load_weights
+from asrkit.parallel import ahead
 from asrkit.text.labels import LabelCounts, LabelSet
-from asrkit.text.tokenizer import Tokenizer
+from asrkit.text.tokenizer import PhoneTokenizer, Tokenizer
 from asrkit.training.hardware import choose_device
-from asrkit.transcript import Transcript, make_transcript
+from asrkit.transcript import Transcript, join_transcripts, make_transcript
 
 if TYPE_CHECKING:
     from asrkit.decoding import Search
+
+
+PIECE_SECONDS = 30.0  # about the longest utterances that recognisers are trained on
+PIECES = 2  # of long recordings in a batch, since each thread needs the memory for one
+EVEN_SECONDS = (
+    2.0  # their batches are padded to a multiple: oneDNN keeps compiled code for each length it met
+)
+
+
+class Piece(NamedTuple):
+    """What is decoded at once of an utterance.
+
+    Attributes:
+        utterance: which it belongs to.
+        begin: where it begins, in seconds from the utterance's start.
+        wave: its samples f32[N] (of a model for given features, those), or why they cannot be read.
+        last: whether the utterance ends with it.
+    """
+
+    utterance: Utterance
+    begin: float
+    wave: np.ndarray | AsrkitError
+    last: bool
+
+    @property
+    def cut(self) -> bool:
+        """Whether the utterance has more pieces."""
+        return self.begin > 0 or not self.last
 
 
 class Recognizer:
@@ -41,7 +75,9 @@ class Recognizer:
     Attributes:
         config: the configuration it was trained with.
         settings: how to decode; may be changed between calls.
-        threads: threads for the decoder.
+        threads: batches decoded at once on a CPU, each by one thread; no result depends on it.
+        piece_seconds: recordings that are longer are cut at pauses into pieces of at most this length; may
+            be changed between calls.
     """
 
     def __init__(
@@ -59,11 +95,13 @@ class Recognizer:
     ) -> None:
         self.config, self.tokenizer, self.device, self.threads = config, tokenizer, device, threads
         self.settings: DecodeConfig = config.decode
+        self.piece_seconds = PIECE_SECONDS
         self.frontend = make_frontend(config.features)
         self.cmvn = Cmvn(config.features.cmvn, cmvn)
         self.model = model.to(device).eval()
         self.lm, self.labels, self.counts = lm, labels, counts
         self._made: tuple[DecodeConfig, Search] | None = None
+        self._making = Lock()
 
     @classmethod
     def load(cls, path: Path | str, *, device: str = "auto", threads: int = 0) -> Recognizer:
@@ -104,43 +142,62 @@ class Recognizer:
                 counts=counts,
             )
 
-    def transcribe(self, audio: str | Path) -> Transcript:
-        """The transcript of one audio file. Raises DataError when it cannot be read."""
-        result = next(self.transcribe_many([whole_file(audio)]))
+    def transcribe(self, audio: str | Path | tuple[np.ndarray, int]) -> Transcript:
+        """The transcript of one recording: an audio file, or samples and their rate in Hz.
+
+        Samples are [N] or [N, channels], floating point in −1..1 or signed integers of the whole range. A
+        recording longer than ``piece_seconds`` is decoded in pieces and then has no n-best list.
+
+        Raises:
+            DataError: they cannot be read.
+        """
+        if isinstance(audio, tuple):
+            if self.config.features.kind == "given":
+                raise DataError("the model takes features, not samples", "give the path of a NumPy file")
+            rate = self.config.features.sample_rate
+            blocks = [as_wave(*audio, rate)]
+            pieces = self._pieces(whole_file(""), cut_at_pauses(blocks, rate, self.piece_seconds))
+        else:
+            pieces = self._pieces(whole_file(audio))
+        [result] = self._transcripts(pieces)
         if isinstance(result, AsrkitError):
             raise result
         return result
 
-    def transcribe_many(self, utterances: Iterable[Utterance]) -> Iterator[Transcript | AsrkitError]:
-        """One result each, in order; an unreadable utterance gives its error and stops nothing."""
-        waiting: list[tuple[Utterance, np.ndarray | AsrkitError]] = []
-        longest, rate = 0.0, self.config.features.signal_rate
-        for utterance in utterances:
-            try:
-                wave: np.ndarray | AsrkitError = read_signal(self.config.features, utterance)
-            except AsrkitError as error:
-                wave = error
-            seconds = 0.0 if isinstance(wave, AsrkitError) else len(wave) / rate
-            if waiting and max(longest, seconds) * (len(waiting) + 1) > self.settings.batch_seconds:
-                yield from self._batch(waiting)
-                waiting, longest = [], 0.0
-            waiting.append((utterance, wave))
-            longest = max(longest, seconds)
-        yield from self._batch(waiting)
+    def transcribe_many(
+        self, utterances: Iterable[Utterance], heard: Callable[[float], object] | None = None
+    ) -> Iterator[Transcript | AsrkitError]:
+        """One result each, in order; an unreadable utterance gives its error and stops nothing.
 
-    def features(self, waves: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+        Whole files (of start and duration 0) are read as a stream and, if longer than ``piece_seconds``,
+        decoded in pieces, so that memory does not grow with their length; their n-best lists are then empty.
+        Utterances that are parts of files are decoded as they are.
+
+        Args:
+            utterances: what to decode; no more is asked for than is about to be decoded.
+            heard: told the seconds of each piece of audio that was decoded.
+        """
+        return self._transcripts(chain.from_iterable(map(self._pieces, utterances)), heard)
+
+    def features(self, waves: list[np.ndarray], multiple: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
         """Normalised features f32[B, T, F] of waves f32[N] each, and their lengths int64[B].
 
         Of a model for given features, a wave is these, f32[T, F]; so it is below.
+
+        Args:
+            waves: of any lengths.
+            multiple: waves are padded until the longest is a multiple of this.
         """
         samples = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(w) for w in waves], batch_first=True)
+        if more := -samples.shape[1] % multiple:
+            samples = torch.nn.functional.pad(samples, (0, more))
         feats, lens = self.frontend(samples, torch.tensor([len(w) for w in waves]))
         return self.cmvn(feats, lens), lens
 
     @torch.inference_mode()
-    def encode(self, waves: list[np.ndarray]) -> Encoded:
-        """Encoder output of waves f32[N] each."""
-        feats, lens = self.features(waves)
+    def encode(self, waves: list[np.ndarray], multiple: int = 1) -> Encoded:
+        """Encoder output of waves f32[N] each, padded as :meth:`features` does."""
+        feats, lens = self.features(waves, multiple)
         return self.model.encode(feats.to(self.device), lens.to(self.device))
 
     @property
@@ -151,20 +208,22 @@ class Recognizer:
     @torch.inference_mode()
     def search(self, encoded: Encoded) -> list[list[Hypothesis]]:
         """The n-best list of each utterance, by the decoder that the settings name."""
-        if self._made is None or self._made[0] != self.settings:
-            decoder = require_decoder(self.settings.decoder, self.model.heads, self.config.lm.kind)
-            given = Resources(
-                self.model,
-                self.tokenizer,
-                self.settings,
-                self.frame_seconds,
-                self.threads,
-                self.lm,
-                self.labels,
-                self.counts,
-            )
-            self._made = (self.settings, decoder.make(given))
-        return self._made[1](encoded)
+        with self._making:
+            if self._made is None or self._made[0] != self.settings:
+                decoder = require_decoder(self.settings.decoder, self.model.heads, self.config.lm.kind)
+                given = Resources(
+                    self.model,
+                    self.tokenizer,
+                    self.settings,
+                    self.frame_seconds,
+                    self.threads,
+                    self.lm,
+                    self.labels,
+                    self.counts,
+                )
+                self._made = (self.settings, decoder.make(given))
+            search = self._made[1]
+        return search(encoded)
 
     def waves(self, utterances: Iterable[Utterance]) -> Iterator[tuple[Utterance, np.ndarray]]:
         """The samples f32[N] of each utterance that can be read."""
@@ -196,21 +255,106 @@ class Recognizer:
         batch = Batch([transcript.id], feats, lens, tokens, torch.tensor([tokens.shape[1]]))
         return self.model.attention_maps(batch)[0].numpy()
 
-    def _batch(
-        self, waiting: list[tuple[Utterance, np.ndarray | AsrkitError]]
+    def _pieces(self, utterance: Utterance, waves: Iterable[np.ndarray] | None = None) -> Iterator[Piece]:
+        """An utterance in pieces: of `waves` if they are given."""
+        samples, held = 0, None
+        try:
+            for wave in self._read(utterance) if waves is None else waves:
+                if held is not None:
+                    yield Piece(utterance, self._seconds(samples), held, last=False)
+                    samples += len(held)
+                held = wave
+        except AsrkitError as error:
+            yield Piece(utterance, self._seconds(samples), error, last=True)
+            return
+        assert held is not None, "audio without samples is an error"
+        yield Piece(utterance, self._seconds(samples), held, last=True)
+
+    def _read(self, utterance: Utterance) -> Iterable[np.ndarray]:
+        features = self.config.features
+        if features.kind == "given" or utterance.start or utterance.duration:
+            return [read_signal(features, utterance)]
+        blocks = stream_audio(utterance.audio, features.sample_rate)
+        return cut_at_pauses(blocks, features.sample_rate, self.piece_seconds)
+
+    def _seconds(self, samples: int) -> float:
+        return samples / self.config.features.signal_rate
+
+    def _batches(self, pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+        """Pieces in batches of at most ``batch_seconds`` with padding; an error waits for none after it.
+
+        Batches with pieces of long recordings are smaller.
+        """
+        waiting: list[Piece] = []
+        longest = 0.0
+        for piece in pieces:
+            seconds = 0.0 if isinstance(piece.wave, AsrkitError) else self._seconds(len(piece.wave))
+            most = self.settings.batch_seconds
+            if piece.cut or any(other.cut for other in waiting):
+                most = min(most, PIECES * self.piece_seconds)
+            if waiting and max(longest, seconds) * (len(waiting) + 1) > most:
+                yield waiting
+                waiting, longest = [], 0.0
+            waiting.append(piece)
+            longest = max(longest, seconds)
+            if isinstance(waiting[0].wave, AsrkitError):
+                yield waiting
+                waiting, longest = [], 0.0
+        if waiting:
+            yield waiting
+
+    def _decode(self, batch: list[Piece]) -> list[tuple[Piece, Transcript | AsrkitError]]:
+        waves = [piece.wave for piece in batch if not isinstance(piece.wave, AsrkitError)]
+        multiple = 1
+        if any(piece.cut for piece in batch):
+            multiple = round(EVEN_SECONDS * self.config.features.sample_rate)
+        found = iter(self.search(self.encode(waves, multiple)) if waves else [])
+        return [(piece, self._transcript(piece, found)) for piece in batch]
+
+    def _transcript(self, piece: Piece, found: Iterator[list[Hypothesis]]) -> Transcript | AsrkitError:
+        utterance, begin, wave, last = piece
+        if isinstance(wave, AsrkitError):
+            return wave
+        seconds, offset = self._seconds(len(wave)), utterance.start + begin
+        latest = math.inf if last else offset + seconds
+        return make_transcript(
+            utterance.id, utterance.audio, seconds, offset, next(found), self.tokenizer, latest
+        )
+
+    def _transcripts(
+        self, pieces: Iterable[Piece], heard: Callable[[float], object] | None = None
     ) -> Iterator[Transcript | AsrkitError]:
-        waves = [wave for _, wave in waiting if not isinstance(wave, AsrkitError)]
-        found: Iterator[list[Hypothesis]] = iter(())
-        if waves:
-            found = iter(self.search(self.encode(waves)))
-        for utterance, wave in waiting:
-            if isinstance(wave, AsrkitError):
-                yield wave
-            else:
-                seconds = len(wave) / self.config.features.signal_rate
-                yield make_transcript(
-                    utterance.id, utterance.audio, seconds, utterance.start, next(found), self.tokenizer
-                )
+        """One result for the pieces of each utterance, as soon as the last of them is decoded."""
+        parts: list[Transcript] = []
+        on_cpu = self.device.type == "cpu"
+        with one_thread() if on_cpu else nullcontext():
+            decoded = ahead(self._decode, self._batches(pieces), self.threads if on_cpu else 0)
+            for piece, result in chain.from_iterable(decoded):
+                if isinstance(result, AsrkitError):
+                    parts = []
+                    yield result
+                    continue
+                if heard is not None:
+                    heard(result.seconds)
+                parts.append(result)
+                if piece.last:
+                    yield join_transcripts(parts)
+                    parts = []
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within, torch computes by one thread for each that calls it, so that batches share the cores.
+
+    For a pyramid of LSTMs that is faster than all threads for one batch after the other, where they wait for
+    each other after every frame; and sums are then formed in one order, however many threads there are.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def whole_file(path: str | Path) -> Utterance:
@@ -269,6 +413,8 @@ def newest_weights(folder: Path) -> Path:
 def pack_experiment(folder: Path, out: Path, card: str) -> Path:
     """Pack an experiment's recogniser into one ``.asrkit`` file.
 
+    Its lexicon lists the words of the language model too, so decoding need not predict how they are said.
+
     Args:
         folder: the experiment.
         out: the file to write.
@@ -280,6 +426,17 @@ def pack_experiment(folder: Path, out: Path, card: str) -> Path:
     content: dict[str, Path | bytes] = {name: part for name, part in parts.items() if part.is_file()}
     content |= {f"tokenizer/{p.name}": p for p in sorted(parts["tokenizer"].iterdir())}
     content |= {f"lm/{name}": parts["lm"] / name for name in lm_files(config.lm)}
+    if config.text.tokenizer == "phone" and config.lm.kind == "word-ngram":
+        content["tokenizer/lexicon.txt"] = spoken_vocabulary(parts, config).encode()
     if "frame" in config.model.heads:
         content |= {f"labels/{name}": parts["labels"] / name for name in ("labels.txt", "counts.json")}
     return pack({**content, "README.md": card.encode()}, out, {"experiment": folder.name})
+
+
+def spoken_vocabulary(parts: dict[str, Path], config: Config) -> str:
+    """The lexicon of a phone tokenizer, with all words of the n-gram model, as a lexicon file has it."""
+    tokenizer = open_tokenizer(parts["tokenizer"])
+    lm = load_lm(config.lm, parts["lm"], len(tokenizer.tokens), torch.device("cpu"))
+    assert isinstance(tokenizer, PhoneTokenizer) and lm is not None and lm.ngram is not None
+    lexicon = tokenizer.lexicon.compact([*tokenizer.lexicon.words, *lm.ngram.vocabulary])
+    return "".join(f"{line}\n" for line in lexicon.lines())

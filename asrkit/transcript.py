@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -40,7 +41,7 @@ class Transcript:
         confidence: 0..1.
         words: the best hypothesis word by word.
         tokens: the best hypothesis token by token, special ones by name.
-        nbest: hypotheses by falling score, the best first.
+        nbest: hypotheses by falling score, the best first; none of a recording decoded in pieces.
     """
 
     id: str
@@ -63,16 +64,22 @@ def hypothesis_text(hypothesis: Hypothesis, tokenizer: Tokenizer) -> str:
 
 
 def make_transcript(
-    id: str, audio: str, seconds: float, offset: float, hypotheses: Sequence[Hypothesis], tokenizer: Tokenizer
+    id: str,
+    audio: str,
+    seconds: float,
+    offset: float,
+    hypotheses: Sequence[Hypothesis],
+    tokenizer: Tokenizer,
+    latest: float = math.inf,
 ) -> Transcript:
-    """Turn an n-best list into text; `offset` (seconds) is added to all times."""
+    """Turn an n-best list into text; `offset` is added to all times, and none is after `latest` (seconds)."""
     best = hypotheses[0]
 
     def timed(text: str, begin: int, end: int) -> Word:
         return Word(
             text,
-            round(offset + float(best.times[begin, 0]), 3),
-            round(offset + float(best.times[end - 1, 1]), 3),
+            round(min(latest, offset + float(best.times[begin, 0])), 3),
+            round(min(latest, offset + float(best.times[end - 1, 1])), 3),
             round(float(best.token_confidence[begin:end].mean()), 4),
         )
 
@@ -85,4 +92,25 @@ def make_transcript(
         [timed(*word) for word in hypothesis_words(best, tokenizer)],
         [timed(tokenizer.tokens[token], u, u + 1) for u, token in enumerate(best.tokens)],
         [Alternative(hypothesis_text(h, tokenizer), h.score, h.parts) for h in hypotheses],
+    )
+
+
+def join_transcripts(parts: Sequence[Transcript]) -> Transcript:
+    """The transcript of a recording from those of its pieces, in order; of one piece, that itself.
+
+    Its confidence is the mean of theirs, each weighted by its seconds. An n-best list of the whole is not
+    known, so it has none.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    seconds = [part.seconds for part in parts]
+    return Transcript(
+        parts[0].id,
+        parts[0].audio,
+        round(sum(seconds), 3),
+        " ".join(part.text for part in parts if part.text),
+        round(sum(s * part.confidence for s, part in zip(seconds, parts, strict=True)) / sum(seconds), 4),
+        [word for part in parts for word in part.words],
+        [token for part in parts for token in part.tokens],
+        [],
     )

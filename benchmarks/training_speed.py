@@ -42,7 +42,7 @@ from asrkit.models.asr import AsrModel, Batch
 from asrkit.text.normalize import english
 from asrkit.text.tokenizer import build_tokenizer
 from asrkit.training.data import Item, Source, pad_tokens
-from asrkit.training.hardware import autocast
+from asrkit.training.hardware import autocast, keep_freed_memory
 from asrkit.training.loop import make_optimizer
 
 ROOT = Path(__file__).parent.parent
@@ -245,7 +245,8 @@ def main() -> None:
     args = parser.parse_args()
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")  # read at oneDNN's first use
     torch.set_num_threads(args.threads)
-    torch.set_flush_denormal(True)  # as asrkit's training does; here for every system
+    keep_freed_memory()  # as asrkit's training does; here for every system
+    torch.set_flush_denormal(True)  # likewise
     print("| audio | threads | system | M parameters | precision | audio-s/s | × fp32 peer | × bf16 peer |")
     print("|---|---:|---|---:|---|---:|---:|---:|")
     for lengths in args.lengths:

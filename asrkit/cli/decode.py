@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from asrkit.cli import complain
+from asrkit.cli import complain, one_line
 from asrkit.cli.options import recognizer_options
-from asrkit.errors import AsrkitError, UsageError
+from asrkit.errors import AsrkitError, DataError, UsageError
 
 if TYPE_CHECKING:
     from asrkit.recognizer import Recognizer
@@ -22,14 +24,16 @@ if TYPE_CHECKING:
 @click.command("decode")
 @click.argument("audio", nargs=-1, required=True)
 @recognizer_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to stdout.")
+@click.option(
+    "-o", "--output", help="Write here instead of to stdout; FOLDER/ gets a file for each recording."
+)
 @click.option(
     "-f",
     "--format",
     "form",
     default="txt",
     show_default=True,
-    help="txt, json (words, times, confidences, n-best), trn or ctm.",
+    help="txt, json (words, times, confidences, n-best), trn, ctm, or captions: srt, vtt.",
 )
 @click.option("--decoder", default="", help="See `asrkit info`.  [default: the model's]")
 @click.option("--beam-size", type=click.IntRange(1), help="Hypotheses kept.  [default: the model's]")
@@ -43,6 +47,11 @@ if TYPE_CHECKING:
 )
 @click.option("--word-bonus", type=float, help="Added for each word (ctc-lexicon).")
 @click.option(
+    "--piece-seconds",
+    type=click.FloatRange(1),
+    help="Longer recordings are cut at pauses into pieces of at most this length.  [default: 30]",
+)
+@click.option(
     "--attention",
     type=click.Path(path_type=Path, file_okay=False),
     help="Draw where an attention model looked, a picture a file, into this folder.",
@@ -50,7 +59,7 @@ if TYPE_CHECKING:
 def command(
     audio: tuple[str, ...],
     model: str,
-    output: Path | None,
+    output: str | None,
     form: str,
     decoder: str,
     beam_size: int | None,
@@ -59,23 +68,33 @@ def command(
     lm_weight: float | None,
     length_bonus: float | None,
     word_bonus: float | None,
+    piece_seconds: float | None,
     attention: Path | None,
     device: str,
     threads: int,
 ) -> None:
-    """Print the transcript of each AUDIO file, in the order given.
+    """Print the transcript of each AUDIO, in the order given.
 
-    A file that cannot be read is named on stderr and does not stop the others; the exit code is then 1.
-    With several files in txt form each line starts with the file's name and a tab.
+    AUDIO is a file, a folder (all recordings below it), a pattern in quotes, or - for a file's content on
+    stdin. What cannot be read is named on stderr and does not stop the others; the exit code is then 1. With
+    several recordings in txt form each line starts with the file's name and a tab.
     """
+    give_memory_back()
     from asrkit.config import with_weights
     from asrkit.decoding import DECODERS, decoders_for, refuse_idle_weights, require_decoder
     from asrkit.files import atomic_write
-    from asrkit.progress import track
+    from asrkit.progress import tell
     from asrkit.recognizer import Recognizer, whole_file
-    from asrkit.report.transcripts import find_writer
+    from asrkit.report.transcripts import ONE_EACH, find_writer
 
     write = find_writer(form)
+    paths, failed = find_recordings(audio)
+    count = len(paths) + failed
+    if not paths:
+        sys.exit(1)
+    folder = output_folder(output)
+    if form in ONE_EACH and folder is None and count > 1:
+        raise UsageError(f"a file of {form} holds one recording, not {count}", "give a folder: -o FOLDER/")
     recognizer = Recognizer.load(model, device=device, threads=threads)
     settings = recognizer.settings
     settings = replace(
@@ -109,25 +128,118 @@ def command(
         ]
         raise UsageError("--nbest needs a beam", "add --decoder " + " or ".join(beams) if beams else "")
     recognizer.settings = settings
-    failed = 0
-    with atomic_write(output) if output else nullcontext(sys.stdout) as file:
-        results = recognizer.transcribe_many(whole_file(path) for path in audio)
-        for path, result in zip(audio, track(results, "decode", len(audio)), strict=True):
+    recognizer.piece_seconds = piece_seconds or recognizer.piece_seconds
+    names = distinct_names(paths)
+    with (
+        atomic_write(output) if output and folder is None else nullcontext() as file,
+        seconds_heard(paths) as heard,
+    ):
+        results = recognizer.transcribe_many(map(whole_file, paths), heard)
+        for path, name, result in zip(paths, names, results, strict=True):
             if isinstance(result, AsrkitError):
                 failed += 1
                 complain(result)
                 continue
-            file.write((f"{path}\t" if form == "txt" and len(audio) > 1 else "") + write(result))
-            file.flush()
-            if attention:
-                draw_map(recognizer, result, attention)
+            if folder is None:
+                start = f"{path}\t" if form == "txt" and count > 1 else ""
+                print(start + write(result), end="", file=file, flush=True)
+            else:
+                with atomic_write(folder / f"{name}.{form}") as own:
+                    own.write(write(result))
+                if name != result.id:
+                    tell(f"{one_line(path)}: written to {one_line(str(folder / f'{name}.{form}'))}")
+            if attention and result.seconds > recognizer.piece_seconds:
+                tell(f"{one_line(path)}: decoded in pieces, so there is no picture of its attention")
+            elif attention:
+                draw_map(recognizer, result, attention / f"{name}.png")
     if failed:
-        click.echo(f"{failed} of {len(audio)} files could not be decoded", err=True)
+        click.echo(f"{failed} of {count} files could not be decoded", err=True)
         sys.exit(1)
 
 
-def draw_map(recognizer: Recognizer, transcript: Transcript, folder: Path) -> None:
-    """Draw where the attention head looks for each token of a transcript, into ``<folder>/<id>.png``."""
+def give_memory_back() -> None:
+    """Have the C library return what is freed at once, so that memory stays that of what is decoded.
+
+    Without it, glibc keeps a heap for each thread, and in these any block smaller than the largest one ever
+    freed; the numbers are M_ARENA_MAX and M_MMAP_THRESHOLD of mallopt(3).
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-8, 1)
+        mallopt(-3, 1 << 20)
+
+
+def find_recordings(words: Sequence[str]) -> tuple[list[str], int]:
+    """The files that the words mean, and how many words mean none, each of which is named on stderr."""
+    from asrkit.data.recordings import recordings
+
+    paths: list[str] = []
+    failed = 0
+    for word in words:
+        try:
+            paths.extend(recordings(word))
+        except DataError as error:
+            failed += 1
+            complain(error)
+    return paths, failed
+
+
+def output_folder(output: str | None) -> Path | None:
+    """The folder that gets a file for each recording; None where the output is one file or stdout.
+
+    Raises:
+        UsageError: no folder can be made there.
+    """
+    if output is None or not (output.endswith("/") or Path(output).is_dir()):
+        return None
+    try:
+        Path(output).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{output} is no folder and cannot become one: {error.strerror}", "see -o") from None
+    return Path(output)
+
+
+def distinct_names(paths: Sequence[str]) -> list[str]:
+    """The files' names without endings; of those called the same, all but the first get a number."""
+    stems = [Path(path).stem for path in paths]
+    taken = {stem.casefold() for stem in stems}
+    used: set[str] = set()
+    names = []
+    for stem in stems:
+        name, number = stem, 1
+        while name.casefold() in used or (number > 1 and name.casefold() in taken):
+            number += 1
+            name = f"{stem}-{number}"
+        used.add(name.casefold())
+        names.append(name)
+    return names
+
+
+@contextmanager
+def seconds_heard(paths: Sequence[str]) -> Iterator[Callable[[float], object] | None]:
+    """What moves a bar by seconds of audio; None when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from asrkit.data.audio import audio_info
+
+    total = 0.0
+    for path in paths:
+        with suppress(AsrkitError):
+            total += audio_info(path).duration if Path(path).is_file() else 0.0  # a pipe is read only once
+    done = TextColumn("{task.completed:.0f} s of audio")
+    columns = ("decode", BarColumn(), done, TimeRemainingColumn())
+    on_screen = sys.stdout.isatty()  # transcripts then come above the bar
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=on_screen) as bar:
+        task = bar.add_task("decode", total=total or None)
+        yield lambda seconds: bar.advance(task, seconds)
+
+
+def draw_map(recognizer: Recognizer, transcript: Transcript, path: Path) -> None:
+    """Draw where the attention head looks for each token of a transcript, into `path`."""
     from asrkit.report.attention import draw_attention
     from asrkit.text.tokenizer import SOS_EOS
 
@@ -135,6 +247,6 @@ def draw_map(recognizer: Recognizer, transcript: Transcript, folder: Path) -> No
         recognizer.attention_map(transcript),
         [*(token.text for token in transcript.tokens), SOS_EOS],
         recognizer.frame_seconds,
-        folder / f"{transcript.id}.png",
+        path,
         transcript.id,
     )

@@ -7,13 +7,11 @@ from typing import Any
 
 import click
 
-from asrkit.errors import UsageError
+from asrkit.pretrained import packaged_model
 
 
 def _given(context: click.Context, option: click.Parameter, path: str) -> str:
-    if not path:
-        raise UsageError("no model", "give --model: a .asrkit bundle, or the exp/... folder of a training")
-    return path
+    return path or str(packaged_model())
 
 
 def recognizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,7 +24,8 @@ def recognizer_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default="",
             envvar="ASRKIT_MODEL",
             callback=_given,
-            help="A .asrkit bundle, an experiment folder or a checkpoint [env: ASRKIT_MODEL].",
+            help="A .asrkit bundle, an experiment folder or a checkpoint [env: ASRKIT_MODEL].  "
+            "[default: the one that comes with asrkit]",
         ),
     ):
         command = option(command)

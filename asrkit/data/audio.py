@@ -8,8 +8,9 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -82,10 +83,7 @@ def read_audio(
         first, count = _span(sound, source, start, duration)
         wave = np.concatenate(list(_blocks(sound, source, first, count, BLOCK_FRAMES)))
         rate = sound.samplerate
-    if rate == sample_rate:
-        return wave
-    resampled = soxr.resample(wave, rate, sample_rate)
-    return resampled if len(resampled) else wave[:1]
+    return _resampled(wave, rate, sample_rate)
 
 
 def stream_audio(
@@ -102,13 +100,45 @@ def stream_audio(
             yield from blocks
             return
         resampler = soxr.ResampleStream(sound.samplerate, sample_rate, 1, dtype="float32")
+        count = 0
         for block in blocks:
             part = resampler.resample_chunk(block)
+            count += len(part)
             if len(part):
                 yield part
         part = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-        if len(part):
-            yield part
+        if len(part) or not count:
+            yield part if len(part) else block[:1]
+
+
+def as_wave(samples: np.ndarray, rate: int, sample_rate: int = 16000) -> np.ndarray:
+    """Samples f32[N] as :func:`read_audio` would give them of a file that holds `samples`.
+
+    Args:
+        samples: [N] or [N, channels]; floating point in −1..1, or signed integers of the whole range.
+        rate: theirs, in Hz.
+        sample_rate: Hz.
+
+    Raises:
+        DataError: they are none of these, none at all, or NaN or infinite.
+    """
+    samples = np.asarray(samples)
+    if (
+        samples.dtype.kind not in "fi"
+        or samples.ndim not in (1, 2)
+        or samples.shape[-1] > max(len(samples), 1)
+    ):
+        shape = "x".join(map(str, samples.shape))
+        raise DataError(f"not samples: {samples.dtype} {shape}", "give [N] or [N, channels], float or int16")
+    if not samples.size or not rate > 0:
+        raise DataError(f"{len(samples)} samples at {rate} Hz", "give samples, and their rate in Hz")
+    wave = samples.astype(np.float32)
+    if samples.dtype.kind == "i":
+        wave /= -float(np.iinfo(samples.dtype).min)
+    wave = wave if wave.ndim == 1 else wave[:, 0] if wave.shape[1] == 1 else wave.mean(axis=1)
+    if not np.isfinite(wave).all():
+        raise DataError(f"sample {int(np.argmin(np.isfinite(wave)))} is NaN or infinite", "see its source")
+    return _resampled(np.ascontiguousarray(wave), rate, sample_rate)
 
 
 def write_audio(path: Path | str, samples: np.ndarray | Iterable[np.ndarray], sample_rate: int) -> None:
@@ -139,6 +169,13 @@ def shown(source: Source) -> str:
     return repr(name) if isinstance(name, str) else "the audio stream"
 
 
+def _resampled(wave: np.ndarray, rate: int, sample_rate: int) -> np.ndarray:
+    if rate == sample_rate:
+        return wave
+    resampled = soxr.resample(wave, rate, sample_rate)
+    return resampled if len(resampled) else wave[:1]
+
+
 @contextmanager
 def _opened(source: Source) -> Iterator[soundfile.SoundFile]:
     with _binary(source) as file:
@@ -164,9 +201,15 @@ def _opened(source: Source) -> Iterator[soundfile.SoundFile]:
 
 @contextmanager
 def _binary(source: Source) -> Iterator[BinaryIO]:
-    """A seekable binary file; one opened here is closed here."""
+    """A seekable binary file; one opened here is closed here. What comes through a pipe is kept on disk."""
     if not isinstance(source, str | os.PathLike):
-        yield source if source.seekable() else io.BytesIO(source.read())
+        if source.seekable():
+            yield source
+            return
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(source, copy)
+            copy.seek(0)
+            yield copy
         return
     path, part = Path(source), TAR_PART.fullmatch(os.fspath(source))
     try:
@@ -184,8 +227,8 @@ def _binary(source: Source) -> Iterator[BinaryIO]:
         raise DataError(f"no permission to read {shown(source)}", "check who may read it: ls -l") from None
     except (OSError, ValueError) as error:
         raise DataError(f"cannot open {shown(source)}: {error}", "check the path") from None
-    with file:
-        yield file if file.seekable() else io.BytesIO(file.read())
+    with file, nullcontext(file) if file.seekable() else _binary(file) as seekable:
+        yield seekable
 
 
 def _shortened_info(source: Source) -> AudioInfo | None:

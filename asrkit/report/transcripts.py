@@ -1,4 +1,4 @@
-"""Writing transcripts: txt, json, trn and ctm."""
+"""Writing transcripts: txt, json, trn, ctm, and captions as srt and vtt."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from html import escape
 from pathlib import Path
 
 from asrkit.data.utterance import Utterance
 from asrkit.errors import AsrkitError, UsageError, nearest
 from asrkit.files import atomic_write
+from asrkit.report.captions import captions
 from asrkit.scoring.formats import CtmWord, write_ctm, write_trn
 from asrkit.transcript import Transcript
 
@@ -44,12 +46,39 @@ def plain_id(name: str) -> str:
     return re.sub(r"[\s()]", "_", name) or "_"
 
 
+def to_srt(transcript: Transcript) -> str:
+    """SubRip: numbered captions, as players and editors take them."""
+    return "\n".join(
+        f"{number}\n{_clock(start, ',')} --> {_clock(end, ',')}\n" + "\n".join(lines) + "\n"
+        for number, (start, end, lines) in enumerate(captions(transcript.words), 1)
+    )
+
+
+def to_vtt(transcript: Transcript) -> str:
+    """WebVTT (W3C Candidate Recommendation of 4 April 2019), as web pages take it."""
+    return "WEBVTT\n" + "".join(
+        f"\n{_clock(start, '.')} --> {_clock(end, '.')}\n" + escape("\n".join(lines), quote=False) + "\n"
+        for start, end, lines in captions(transcript.words)
+    )
+
+
+def _clock(seconds: float, point: str) -> str:
+    minutes, milliseconds = divmod(round(1000 * seconds), 60_000)
+    return (
+        f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}{point}{milliseconds % 1000:03d}"
+    )
+
+
 WRITERS: dict[str, Callable[[Transcript], str]] = {
     "txt": to_txt,
     "json": to_json,
     "trn": to_trn,
     "ctm": to_ctm,
+    "srt": to_srt,
+    "vtt": to_vtt,
 }
+ONE_EACH = frozenset({"srt", "vtt"})
+"""Formats of which a file holds one recording."""
 
 
 def write_decoded(

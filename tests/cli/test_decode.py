@@ -27,10 +27,17 @@ def test_bundle_experiment_and_checkpoint_give_the_same_text(experiment: Path, a
     assert texts.pop().endswith("\n")
 
 
-def test_model_may_come_from_the_environment(
-    experiment: Path, asrkit: Run, monkeypatch: pytest.MonkeyPatch
+def test_model_may_come_from_the_environment_or_the_package(
+    experiment: Path, asrkit: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert asrkit("decode", GOOD).code == 2
+    from asrkit import pretrained
+
+    monkeypatch.setattr(pretrained, "ENGLISH", tmp_path / "none.asrkit")
+    done = asrkit("decode", GOOD)
+    assert done.code == 2 and "--model" in done.err
+    monkeypatch.setattr(pretrained, "ENGLISH", experiment / "prompts.asrkit")
+    assert asrkit("decode", GOOD).code == 0
+    monkeypatch.setattr(pretrained, "ENGLISH", tmp_path / "none.asrkit")
     monkeypatch.setenv("ASRKIT_MODEL", str(experiment))
     assert asrkit("decode", GOOD).code == 0
 
@@ -157,6 +164,110 @@ def test_bad_files_are_named_and_stop_nothing(experiment: Path, asrkit: Run, tmp
         name = path.name.encode("unicode_escape").decode().replace("\\u2603", "\N{SNOWMAN}")
         assert any(name in line for line in lines), name
     assert any("sph2pipe" in line for line in lines) or shutil.which("sph2pipe")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two recordings of one name, a third one, and things that are not recordings."""
+    talks = tmp_path / "talks"
+    for name in ("b/one.opus", "a/one.opus", "two.OPUS", ".hidden.opus"):
+        (talks / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROMPTS / "activated.opus", talks / name)
+    (talks / "notes.txt").write_text("no audio")
+    (tmp_path / "empty").mkdir()
+    return talks
+
+
+def test_folders_and_patterns(
+    experiment: Path, asrkit: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names(*words: object) -> list[str]:
+        done = asrkit("decode", "--model", experiment, *words)
+        assert done.code == 0, done.err
+        return [line.split("\t")[0] for line in done.out.splitlines()]
+
+    monkeypatch.chdir(folder)
+    everything = ["talks/a/one.opus", "talks/b/one.opus", "talks/two.OPUS"]
+    assert names(folder) == [str(folder.parent / name) for name in everything]
+    assert names("b", "a/one.opus") == ["b/one.opus", "a/one.opus"]
+    assert names("*/*.opus") == ["a/one.opus", "b/one.opus"]
+    assert names("**/o*", "[t]wo.*") == ["a/one.opus", "b/one.opus", "two.OPUS"]
+    shutil.copy("two.OPUS", "x[1].opus")
+    assert names("x[1].opus", "two.OPUS") == ["x[1].opus", "two.OPUS"]
+
+
+def test_what_matches_nothing_stops_nothing(experiment: Path, asrkit: Run, folder: Path) -> None:
+    done = asrkit("decode", "--model", experiment, folder / "*.mp3", folder / "two.OPUS", folder / "../empty")
+    assert done.code == 1 and done.out.startswith(str(folder / "two.OPUS"))
+    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2 and "*.mp3" in errors[0] and "without audio" in errors[1]
+    assert done.err.splitlines()[-1] == "2 of 3 files could not be decoded"
+    assert asrkit("decode", "--model", experiment, folder / "*.mp3").code == 1
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_audio_from_stdin(experiment: Path, asrkit: Run, piped: bool) -> None:
+    expected = asrkit("decode", "--model", experiment, GOOD).out
+    kept = os.dup(0)
+    feeder = subprocess.Popen(["cat", GOOD], stdout=subprocess.PIPE) if piped else None
+    with GOOD.open("rb") as file:
+        os.dup2((feeder.stdout if feeder and feeder.stdout else file).fileno(), 0)
+    try:
+        done = asrkit("decode", "--model", experiment, "-")
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        if feeder:
+            feeder.communicate()
+    assert done.code == 0 and done.out == expected
+
+
+def test_a_folder_gets_a_file_for_each_recording(
+    experiment: Path, asrkit: Run, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "out"
+    done = asrkit("decode", "--model", experiment, folder, "-o", f"{out}/")
+    assert done.code == 0 and done.out == ""
+    assert sorted(path.name for path in out.iterdir()) == ["one-2.txt", "one.txt", "two.txt"]
+    assert "b/one.opus: written to" in done.err and "one-2.txt" in done.err
+    assert (out / "one.txt").read_text() == asrkit("decode", "--model", experiment, folder / "two.OPUS").out
+    assert asrkit("decode", "--model", experiment, GOOD, "-f", "json", "-o", out).code == 0
+    assert json.loads((out / "sense-0870.json").read_text())["id"] == "sense-0870"
+    (tmp_path / "file").touch()
+    assert asrkit("decode", "--model", experiment, GOOD, "-o", f"{tmp_path / 'file'}/").code == 2
+
+
+def test_names_of_files_never_meet() -> None:
+    from asrkit.cli.decode import distinct_names
+
+    paths = ["a/x.wav", "b/X.flac", "c/x.mp3", "x-2.wav", "x-4.wav", "d/x-2.wav"]
+    names = distinct_names(paths)
+    assert names[0] == "x" and names[3] == "x-2" and names[4] == "x-4"
+    assert len({name.lower() for name in names}) == len(paths)
+
+
+def test_captions(experiment: Path, asrkit: Run, tmp_path: Path) -> None:
+    words = ("decode", "--model", experiment, "-f")
+    srt = asrkit(*words, "srt", GOOD).out.splitlines()
+    assert srt[0] == "1" and " --> " in srt[1] and srt[1].startswith("00:00:0")
+    assert asrkit(*words, "vtt", GOOD).out.startswith("WEBVTT\n\n00:00:0")
+    several = asrkit(*words, "srt", GOOD, PROMPTS / "activated.opus")
+    assert several.code == 2 and "FOLDER/" in several.err
+    assert asrkit(*words, "vtt", GOOD, PROMPTS / "activated.opus", "-o", f"{tmp_path}/").code == 0
+    assert (tmp_path / "activated.vtt").read_text().startswith("WEBVTT\n")
+
+
+def test_long_recordings_are_decoded_in_pieces(experiment: Path, asrkit: Run) -> None:
+    words = ("decode", "--model", experiment, GOOD, "-f", "json")
+    whole, pieces = (json.loads(asrkit(*words, *more).out) for more in ((), ("--piece-seconds", 3)))
+    assert whole["nbest"] and not pieces["nbest"]
+    assert pieces["seconds"] == whole["seconds"] == 7.1
+    assert pieces["words"][-1]["end"] > 3
+    assert asrkit(*words, "--piece-seconds", 0).code == 2
+    assert (
+        asrkit(*words, "--piece-seconds", 3, "--threads", 2).out
+        == asrkit(*words, "--piece-seconds", 3, "--threads", 1).out
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
