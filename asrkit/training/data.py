@@ -7,10 +7,8 @@ stopped and resumed, or split over several processes, sees the very same batches
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,8 +24,6 @@ from asrkit.features.store import Features
 from asrkit.models.asr import Batch
 
 ROUND = 16  # frames; lengths are padded to a multiple, since oneDNN compiles its code anew for each length
-
-T = TypeVar("T")
 
 
 class Item(NamedTuple):
@@ -199,23 +195,6 @@ class TextSource(Source):
         return Batch(
             [self.utterances[i].id for i, _ in items], nothing, lens * 0, tokens, lens, None, seconds
         )
-
-
-def ahead(make: Callable[[T], Batch], items: Sequence[T], threads: int) -> Iterator[Batch]:
-    """``make(x)`` of each of `items`, in order; by `threads` threads, so many ahead of need."""
-    if not threads:
-        yield from map(make, items)
-        return
-    pool, waiting = ThreadPoolExecutor(threads), deque[Future[Batch]]()
-    try:
-        for item in items:
-            waiting.append(pool.submit(make, item))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def pad_tokens(tokens: Sequence[list[int]]) -> tuple[Tensor, Tensor]:

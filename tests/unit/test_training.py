@@ -6,7 +6,6 @@ import itertools
 import math
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,9 @@ import torch
 
 from asrkit.config import AugmentConfig, ModelConfig, TrainConfig
 from asrkit.data.utterance import Utterance
-from asrkit.errors import DataError, ModelError
+from asrkit.errors import ModelError
 from asrkit.features.cmvn import Cmvn
-from asrkit.models.asr import AsrModel, Batch, consistency_loss
+from asrkit.models.asr import AsrModel, consistency_loss
 from asrkit.models.weights import compact, load_weights, save_weights
 from asrkit.training.checkpoint import (
     TrainState,
@@ -29,7 +28,7 @@ from asrkit.training.checkpoint import (
     save_checkpoint,
     step_folder,
 )
-from asrkit.training.data import Item, SpeechSource, ahead
+from asrkit.training.data import Item, SpeechSource
 from asrkit.training.loop import end_epoch, preflight
 from asrkit.training.schedule import learning_rate
 
@@ -198,20 +197,6 @@ def test_two_views_of_a_batch() -> None:
     assert not torch.equal(two.feats[2:], one.feats)
     plain = source.batch(items, views=2)
     torch.testing.assert_close(plain.feats[2:], plain.feats[:2], rtol=0, atol=0)
-
-
-def test_batches_made_ahead_come_in_order_and_errors_arrive() -> None:
-    def make(number: int) -> Batch:
-        if number == 7:
-            raise DataError("seven")
-        time.sleep(0.002 * (number % 3))
-        nothing = torch.zeros(0)
-        return Batch([str(number)], nothing, nothing, nothing, nothing)
-
-    for threads in (0, 1, 3):
-        assert [b.ids[0] for b in ahead(make, range(7), threads)] == [str(n) for n in range(7)]
-        with pytest.raises(DataError, match="seven"):
-            list(ahead(make, range(20), threads))
 
 
 def test_consistency_is_the_divergence_of_each_frame() -> None:

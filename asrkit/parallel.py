@@ -1,0 +1,32 @@
+"""Work that several threads share."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def ahead(make: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """``make(x)`` of each of `items`, in order; by `threads` threads, so many ahead of need.
+
+    Each result is handed on as soon as it and those before it are known. With 0 threads the caller's own
+    does the work, one item at a time.
+    """
+    if not threads:
+        yield from map(make, items)
+        return
+    pool, waiting = ThreadPoolExecutor(threads), deque[Future[R]]()
+    try:
+        for item in items:
+            waiting.append(pool.submit(make, item))
+            while waiting and (len(waiting) > threads or waiting[0].done()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
