@@ -59,7 +59,7 @@ def _validate_names(config: Config) -> None:
 
 
 def _validate_combinations(config: Config) -> None:
-    features, model, decode = config.features, config.model, config.decode
+    features, model, decode, augment = config.features, config.model, config.decode, config.augment
     nyquist = features.sample_rate / 2
     problems = (
         (
@@ -132,9 +132,10 @@ def _validate_combinations(config: Config) -> None:
             "add ctc to model.heads",
         ),
         (
-            config.augment.volume_db > 0 and config.features.kind not in ("fbank", "mel"),
-            f"augment.volume_db with features of kind {config.features.kind}",
-            "it needs fbank or mel",
+            (augment.volume_db > 0 or augment.noise_share > 0 or augment.reverb_share > 0)
+            and config.features.kind not in ("fbank", "mel"),
+            f"augment.volume_db, noise_share or reverb_share with features of kind {config.features.kind}",
+            "they need fbank or mel",
         ),
         (
             bool(config.lm.arpa) and not config.lm.kind.endswith("-ngram"),

@@ -241,6 +241,12 @@ class AugmentConfig:
     volume_db: float = option(
         0.0, "utterances are made up to so much louder or softer, in dB (fbank, mel)", low=0
     )
+    noise_share: float = option(0.0, "share of utterances that noise is put on (fbank, mel)", low=0, high=1)
+    noise_snr_db: float = option(
+        10.0, "the loudest noise is so much softer than the speech, in dB; down to 20 more"
+    )
+    reverb_share: float = option(0.0, "share of utterances put into a room (fbank, mel)", low=0, high=1)
+    reverb_frames: int = option(60, "longest time in frames until the room's echo is 60 dB softer", low=1)
     time_masks: int = option(2, "SpecAugment time masks", low=0)
     time_width: float = option(0.05, "widest time mask, as a share of the utterance", low=0, high=1)
     freq_masks: int = option(2, "SpecAugment frequency masks", low=0)

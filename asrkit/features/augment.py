@@ -1,4 +1,4 @@
-"""Augmentation of training data: speed perturbation of the audio, SpecAugment of the features."""
+"""Augmentation of training data: of the audio's speed, and of the features."""
 
 from __future__ import annotations
 
@@ -42,13 +42,41 @@ def _stretch(size: int, widest: int, generator: torch.Generator) -> slice:
     return slice(start, start + width)
 
 
-def change_volume(feats: Tensor, generator: torch.Generator, config: AugmentConfig) -> Tensor:
-    """Log-mel energies f32[T, F] of an utterance made louder or softer by up to ``volume_db`` dB.
+def distort(feats: Tensor, generator: torch.Generator, config: AugmentConfig) -> Tensor:
+    """Put an utterance into a room, add noise, and make it louder or softer, in its log-mel energies.
 
-    A gain adds the same to the logarithm of every energy.
+    Of powers that add up in a band, as those of speech, echo and noise do on average, this needs no audio.
+    The room is a tail of power that decays exponentially (Polack's model; Lebart et al., "A new method based
+    on spectral subtraction for speech dereverberation", 2001), 0 to 15 dB softer than the speech. The noise is stationary, with a random tilt of up to 20 dB over the band. A gain adds the same to
+    every logarithm.
+
+    Args:
+        feats: natural logarithms of powers f32[T, F] of one utterance, before normalisation.
+        generator: the only source of randomness.
+        config: how often and how much.
     """
-    decibel = (2 * torch.rand((), generator=generator) - 1) * config.volume_db
-    return feats + decibel * (math.log(10) / 10)
+
+    def draw(low: float, high: float) -> float:
+        return low + (high - low) * float(torch.rand((), generator=generator))
+
+    if config.reverb_share and draw(0, 1) < config.reverb_share:
+        decay = 10 ** (-6 / draw(config.reverb_frames / 4, config.reverb_frames))
+        share = 10 ** (-draw(0, 15) / 10) * (1 - decay)
+        dry = feats.exp().numpy()
+        echo = np.zeros_like(dry)
+        for t in range(1, len(dry)):
+            echo[t] = decay * echo[t - 1] + share * dry[t - 1]
+        feats = torch.from_numpy(dry + echo).log()
+    if config.noise_share and draw(0, 1) < config.noise_share:
+        power = feats.exp()
+        tilt = draw(-20, 20) * torch.linspace(-0.5, 0.5, feats.shape[1])
+        flutter = -torch.rand((4, *feats.shape), generator=generator).clamp(min=1e-6).log().mean(dim=0)
+        noise = flutter * 10 ** (tilt / 10)
+        ratio = 10 ** (-draw(config.noise_snr_db, config.noise_snr_db + 20) / 10)
+        feats = (power + noise * (ratio * power.mean() / noise.mean())).log()
+    if config.volume_db:
+        feats = feats + draw(-config.volume_db, config.volume_db) * (math.log(10) / 10)
+    return feats
 
 
 def speed_perturb(wave: np.ndarray, factor: float, sample_rate: int) -> np.ndarray:

@@ -19,7 +19,7 @@ def save_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
 
 
 def compact(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights in half precision, where all values of a tensor fit: off by at most 0.05 %, half the size."""
+    """The weights in half precision, where a tensor's values fit: off by at most 0.05 %, half the size."""
     halved = {name: tensor.half() for name, tensor in weights.items() if tensor.dtype == torch.float32}
     return weights | {name: tensor for name, tensor in halved.items() if bool(tensor.isfinite().all())}
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from asrkit.align.frames import perturbed
 from asrkit.config import AugmentConfig
 from asrkit.data.utterance import Utterance
-from asrkit.features.augment import change_volume, spec_augment
+from asrkit.features.augment import distort, spec_augment
 from asrkit.features.cmvn import Cmvn
 from asrkit.features.store import Features
 from asrkit.models.asr import Batch
@@ -141,8 +141,8 @@ class SpeechSource(Source):
         read = [torch.from_numpy(self.features.read(self.utterances[i].id, speed)) for i, speed in items]
         items, features = [*items] * views, read * views
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        if augment is not None and augment.volume_db:
-            features = [change_volume(f, g, augment) for f, g in zip(features, generators, strict=True)]
+        if augment is not None:
+            features = [distort(f, g, augment) for f, g in zip(features, generators, strict=True)]
         feat_lens = torch.tensor([len(f) for f in features])
         padded = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
         padded = F.pad(padded, (0, 0, 0, -padded.shape[1] % ROUND))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from asrkit.config import AugmentConfig, FeatureConfig
 from asrkit.data.audio import read_audio
 from asrkit.errors import ModelError
-from asrkit.features.augment import change_volume, spec_augment, speed_perturb
+from asrkit.features.augment import distort, spec_augment, speed_perturb
 from asrkit.features.cmvn import Cmvn, CmvnStats
 from asrkit.features.frontend import Frontend
 
@@ -218,15 +218,67 @@ def test_speed_gives_the_promised_length(samples: int, factor: float) -> None:
     assert len(speed_perturb(np.ones(samples, np.float32), factor, 16000)) == round(samples / factor)
 
 
+@pytest.fixture(scope="module")
+def sentence() -> np.ndarray:
+    return read_audio(sorted(SENTENCES.glob("*.flac"))[0])
+
+
+def energies(wave: np.ndarray, kind: str = "fbank") -> torch.Tensor:
+    frontend = Frontend(FeatureConfig(kind=kind))
+    return frontend(torch.from_numpy(wave).float()[None], torch.tensor([len(wave)]))[0][0]
+
+
+def distorted(feats: torch.Tensor, seed: int, **settings: float) -> torch.Tensor:
+    return distort(feats, torch.Generator().manual_seed(seed), AugmentConfig(**settings))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("kind", ["fbank", "mel"])
-def test_volume_is_that_of_a_louder_recording(kind: str) -> None:
-    wave = read_audio(sorted(SENTENCES.glob("*.flac"))[0])
-    frontend, config = Frontend(FeatureConfig(kind=kind)), AugmentConfig(volume_db=12.0)
-    feats, _ = frontend(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
-    found = [change_volume(feats[0], torch.Generator().manual_seed(seed), config) for seed in range(20)]
-    decibel = [float((louder - feats[0]).mean()) / (math.log(10) / 10) for louder in found]
+def test_volume_is_that_of_a_louder_recording(kind: str, sentence: np.ndarray) -> None:
+    feats = energies(sentence, kind)
+    found = [distorted(feats, seed, volume_db=12.0) for seed in range(20)]
+    decibel = [float((louder - feats).mean()) / (math.log(10) / 10) for louder in found]
     assert -12 <= min(decibel) < -6 and 6 < max(decibel) <= 12
-    samples = torch.from_numpy(wave * 10 ** (decibel[0] / 20)).float()[None]
-    expected, _ = frontend(samples, torch.tensor([len(wave)]))
-    loud = feats[0] > -8  # bands near the floor of the logarithm keep it
-    torch.testing.assert_close(found[0][loud], expected[0][loud], atol=0.01, rtol=0)
+    expected = energies(sentence * 10 ** (decibel[0] / 20), kind)
+    loud = feats > -8  # bands near the floor of the logarithm keep it
+    torch.testing.assert_close(found[0][loud], expected[loud], atol=0.01, rtol=0)
+
+
+def test_noise_has_the_level_asked_for(sentence: np.ndarray) -> None:
+    feats, ratios = energies(sentence), []
+    for seed in range(30):
+        noise = distorted(feats, seed, noise_share=1.0, noise_snr_db=5.0).exp() - feats.exp()
+        assert float(noise.min()) > -1e-3 * float(feats.exp().max())
+        ratios.append(10 * math.log10(float(feats.exp().mean() / noise.mean())))
+    assert min(ratios) + 0.1 >= 5 and max(ratios) <= 25.1 and max(ratios) - min(ratios) > 10
+    untouched = [torch.equal(distorted(feats, seed, noise_share=0.3), feats) for seed in range(100)]
+    assert 55 < sum(untouched) < 85
+
+
+def test_noise_flutters_as_that_of_a_recording(sentence: np.ndarray) -> None:
+    """Between neighbouring frames and bands the level of real noise varies about as much."""
+    rng = np.random.default_rng(0)
+    real = energies(rng.normal(0, 0.01, 16000 * 5))
+    silence = torch.full_like(real, -30.0)
+    silence[0] = 0.0  # the level that the noise is measured by
+    ours = distorted(silence, 1, noise_share=1.0)[1:]
+    trend = ours.mean(dim=0)
+    assert 0.3 < float((ours - trend).std() / (real - real.mean(dim=0)).std()) < 3
+
+
+def test_echo_decays_as_in_a_room(sentence: np.ndarray) -> None:
+    """The energies of a click answered by noise that decays exponentially, as rooms do (Polack's model)."""
+    seconds = 0.4
+    rng = np.random.default_rng(1)
+    time = np.arange(16000) / 16000
+    answer = rng.normal(size=16000) * 10 ** (-3 * time / seconds)
+    real = energies(answer).exp().mean(dim=1)
+    slope = 10 * float(real[30].log10() - real[5].log10()) / 0.25  # dB a second
+    assert slope == pytest.approx(-60 / seconds, rel=0.15)
+    click = torch.full((100, 80), -30.0)
+    click[0] = 0.0
+    for seed in range(20):
+        found = distorted(click, seed, reverb_share=1.0, reverb_frames=40).exp().mean(dim=1)
+        steps = (found[2:6] / found[1:5]).log10() * 10
+        assert (steps < -60 / 40 + 0.1).all() and float(steps.std()) < 0.05, "so many dB a frame at least"
+        assert 10**-1.51 < float(found[1:].sum()) < 1.0
+    assert torch.equal(distorted(click, 0), click)
