@@ -47,8 +47,8 @@ def distort(feats: Tensor, generator: torch.Generator, config: AugmentConfig) ->
 
     Of powers that add up in a band, as those of speech, echo and noise do on average, this needs no audio.
     The room is a tail of power that decays exponentially (Polack's model; Lebart et al., "A new method based
-    on spectral subtraction for speech dereverberation", 2001), 0 to 15 dB softer than the speech. The noise is stationary, with a random tilt of up to 20 dB over the band. A gain adds the same to
-    every logarithm.
+    on spectral subtraction for speech dereverberation", 2001), 0 to 15 dB softer than the speech. The noise
+    is stationary, with a random tilt of up to 20 dB over the band. A gain adds the same to every logarithm.
 
     Args:
         feats: natural logarithms of powers f32[T, F] of one utterance, before normalisation.
