@@ -26,14 +26,14 @@ from asrkit.errors import AsrkitError, ConfigError, DataError, ModelError
 from asrkit.features.cmvn import Cmvn, CmvnStats
 from asrkit.features.frontend import make_frontend
 from asrkit.features.signal import read_signal
-from asrkit.lm.g2p import open_tokenizer
+from asrkit.lm.g2p import LM_LEXICON, open_tokenizer
 from asrkit.lm.model import LanguageModel, lm_files, load_lm
 from asrkit.models.asr import AsrModel, Batch, build_model
 from asrkit.models.encoded import Encoded
 from asrkit.models.weights import load_weights
 from asrkit.parallel import ahead
 from asrkit.text.labels import LabelCounts, LabelSet
-from asrkit.text.tokenizer import PhoneTokenizer, Tokenizer
+from asrkit.text.tokenizer import Tokenizer
 from asrkit.training.hardware import choose_device
 from asrkit.transcript import Transcript, join_transcripts, make_transcript
 
@@ -42,10 +42,7 @@ if TYPE_CHECKING:
 
 
 PIECE_SECONDS = 30.0  # about the longest utterances that recognisers are trained on
-PIECES = 2  # of long recordings in a batch, since each thread needs the memory for one
-EVEN_SECONDS = (
-    2.0  # their batches are padded to a multiple: oneDNN keeps compiled code for each length it met
-)
+EVEN_SECONDS = 2.0  # pieces are padded to a multiple: oneDNN keeps compiled code for each length it met
 
 
 class Piece(NamedTuple):
@@ -121,7 +118,7 @@ class Recognizer:
         with tempfile.TemporaryDirectory() as scratch:
             parts = find_parts(Path(path), Path(scratch))
             config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))
-            tokenizer = open_tokenizer(parts["tokenizer"])
+            tokenizer = open_tokenizer(parts["tokenizer"], parts["lm"] / LM_LEXICON)
             labels = counts = None
             if "frame" in config.model.heads:
                 labels = LabelSet.load(parts["labels"] / "labels.txt")
@@ -413,8 +410,6 @@ def newest_weights(folder: Path) -> Path:
 def pack_experiment(folder: Path, out: Path, card: str) -> Path:
     """Pack an experiment's recogniser into one ``.asrkit`` file.
 
-    Its lexicon lists the words of the language model too, so decoding need not predict how they are said.
-
     Args:
         folder: the experiment.
         out: the file to write.
@@ -426,17 +421,8 @@ def pack_experiment(folder: Path, out: Path, card: str) -> Path:
     content: dict[str, Path | bytes] = {name: part for name, part in parts.items() if part.is_file()}
     content |= {f"tokenizer/{p.name}": p for p in sorted(parts["tokenizer"].iterdir())}
     content |= {f"lm/{name}": parts["lm"] / name for name in lm_files(config.lm)}
-    if config.text.tokenizer == "phone" and config.lm.kind == "word-ngram":
-        content["tokenizer/lexicon.txt"] = spoken_vocabulary(parts, config).encode()
+    if (spoken := parts["lm"] / LM_LEXICON).exists():
+        content[f"lm/{LM_LEXICON}"] = spoken
     if "frame" in config.model.heads:
         content |= {f"labels/{name}": parts["labels"] / name for name in ("labels.txt", "counts.json")}
     return pack({**content, "README.md": card.encode()}, out, {"experiment": folder.name})
-
-
-def spoken_vocabulary(parts: dict[str, Path], config: Config) -> str:
-    """The lexicon of a phone tokenizer, with all words of the n-gram model, as a lexicon file has it."""
-    tokenizer = open_tokenizer(parts["tokenizer"])
-    lm = load_lm(config.lm, parts["lm"], len(tokenizer.tokens), torch.device("cpu"))
-    assert isinstance(tokenizer, PhoneTokenizer) and lm is not None and lm.ngram is not None
-    lexicon = tokenizer.lexicon.compact([*tokenizer.lexicon.words, *lm.ngram.vocabulary])
-    return "".join(f"{line}\n" for line in lexicon.lines())

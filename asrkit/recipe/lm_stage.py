@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def lm(workspace: Workspace, prints: Prints) -> None:
     """Make the language model, and measure its perplexity on the dev sets."""
-    from asrkit.lm.g2p import open_tokenizer
+    from asrkit.lm.g2p import LM_LEXICON, open_tokenizer, save_spoken
+    from asrkit.lm.model import NGRAM
+    from asrkit.lm.ngram import read_ngram
 
     kind, folder = workspace.config.lm.kind, lm_folder(workspace)
     tokenizer = open_tokenizer(workspace.folder / "tokenizer")
@@ -39,6 +41,8 @@ def lm(workspace: Workspace, prints: Prints) -> None:
         else:
             sentences, perplexity = ngram(workspace, prints, map(split, texts), map(split, dev))
             made = {"sentences": sentences}
+    if unit == "word":
+        save_spoken(tokenizer, read_ngram(folder / NGRAM).vocabulary, folder / LM_LEXICON)
     write_json(folder / "perplexity.json", {"unit": unit, "perplexity": perplexity, **made})
     origin = made.get("arpa", f"{made.get('sentences')} sentences")
     tell(f"  {kind} of {origin}: perplexity {perplexity:.2f} per {unit} on the dev sets")

@@ -64,6 +64,7 @@ def test_the_default_runs_on_what_is_there(tmp_path: Path, asrkit: Run) -> None:
     done = asrkit("decode", "--model", folder / "librispeech.asrkit", sound)
     assert done.code == 0 and set(done.out.split()) <= {*open_words(folder)}
     card = zipfile.ZipFile(folder / "librispeech.asrkit").read("README.md").decode()
+    assert "ZOXXIQUE" in zipfile.ZipFile(folder / "librispeech.asrkit").read("lm/lexicon.txt").decode()
     assert "CC BY 4.0" in card and (folder / "RESULTS.md").read_text() in card
 
     shutil.copytree(sound.parents[2], sound.parents[3] / "later")
