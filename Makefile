@@ -20,10 +20,10 @@ demo: .venv/ready
 	$(BIN)/asrkit decode --model exp/prompts/default/prompts.asrkit $(RECORDINGS)
 
 test: .venv/ready lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-all: .venv/ready lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check .
