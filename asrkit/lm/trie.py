@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -174,13 +174,10 @@ def find(keys: np.ndarray, nodes: np.ndarray, words: np.ndarray, vocab: int) -> 
 
 def longest_suffixes(keys: np.ndarray, first: Sequence[int] | np.ndarray, vocab: int) -> np.ndarray:
     """``suffixes`` of a model with these ``keys`` and ``first`` nodes of each order."""
+    from asrkit.lm._trie_kernels import link_suffixes
+
     suffixes = np.zeros(first[-1], np.int64)
-    for begin, end in pairwise(first[2:]):
-        parents, words = np.divmod(keys[begin - 1 : end - 1], vocab)
-        shorter = suffixes[parents]
-        found = find(keys[: begin - 1], shorter, words, vocab)
-        while (missing := found < 0).any():
-            shorter[missing] = suffixes[shorter[missing]]
-            found[missing] = find(keys[: begin - 1], shorter[missing], words[missing], vocab)
-        suffixes[begin:end] = found
+    begins = np.zeros(first[-1] + 1, np.int64)
+    np.cumsum(np.bincount(keys // vocab, minlength=first[-1]), out=begins[1:])
+    link_suffixes(keys, begins, int(first[min(2, len(first) - 1)]), vocab, suffixes)
     return suffixes

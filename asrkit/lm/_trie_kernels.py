@@ -1,0 +1,36 @@
+"""The loop that links each n-gram to its longest suffix in a model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asrkit.compiled import compiled
+
+
+@compiled
+def link_suffixes(keys: np.ndarray, begins: np.ndarray, first: int, vocab: int, suffixes: np.ndarray) -> None:
+    """Fill in ``suffixes[first:]``, int64[N + 1]; the rest is zero, and shorter n-grams come first.
+
+    Args:
+        keys: int64[N], rising, of the nodes 1 to N: parent times `vocab` plus word.
+        begins: int64[N + 2], where in `keys` the children of each node begin; the root has all words.
+        first: the first node of order 2.
+        vocab: words in all.
+    """
+    for node in range(first, len(suffixes)):
+        parent = keys[node - 1] // vocab
+        word = keys[node - 1] - parent * vocab
+        shorter = suffixes[parent]
+        while shorter != 0:
+            low, high = begins[shorter], begins[shorter + 1]
+            wanted = shorter * vocab + word
+            while low < high:
+                middle = (low + high) // 2
+                if keys[middle] < wanted:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < begins[shorter + 1] and keys[low] == wanted:
+                break
+            shorter = suffixes[shorter]
+        suffixes[node] = low + 1 if shorter != 0 else word + 1
