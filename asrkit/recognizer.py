@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from asrkit.decoding import Search
 
 
+CTC_PRIOR, LEAST_PRIOR = "ctc_prior.json", 1e-6
 PIECE_SECONDS = 30.0  # about the longest utterances that recognisers are trained on
 EVEN_SECONDS = 2.0  # pieces are padded to a multiple: oneDNN keeps compiled code for each length it met
 
@@ -89,6 +90,7 @@ class Recognizer:
         lm: LanguageModel | None = None,
         labels: LabelSet | None = None,
         counts: LabelCounts | None = None,
+        ctc_prior: torch.Tensor | None = None,
     ) -> None:
         self.config, self.tokenizer, self.device, self.threads = config, tokenizer, device, threads
         self.settings: DecodeConfig = config.decode
@@ -96,18 +98,19 @@ class Recognizer:
         self.frontend = make_frontend(config.features)
         self.cmvn = Cmvn(config.features.cmvn, cmvn)
         self.model = model.to(device).eval()
-        self.lm, self.labels, self.counts = lm, labels, counts
+        self.lm, self.labels, self.counts, self.ctc_prior = lm, labels, counts, ctc_prior
         self._made: tuple[DecodeConfig, Search] | None = None
         self._making = Lock()
 
     @classmethod
-    def load(cls, path: Path | str, *, device: str = "auto", threads: int = 0) -> Recognizer:
+    def load(cls, path: Path | str, *, device: str = "auto", threads: int = 0, lm: bool = True) -> Recognizer:
         """Open a bundle (file or folder), an experiment folder or a checkpoint.
 
         Args:
             path: what to open.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             threads: CPU threads; 0: all.
+            lm: with its language model, if it has one.
 
         Raises:
             ModelError: it is none of these, or damaged.
@@ -134,9 +137,10 @@ class Recognizer:
                 CmvnStats.load(parts["cmvn.json"]),
                 place,
                 threads or torch.get_num_threads(),
-                lm=load_lm(config.lm, parts["lm"], len(tokenizer.tokens), place),
+                lm=load_lm(config.lm, parts["lm"], len(tokenizer.tokens), place) if lm else None,
                 labels=labels,
                 counts=counts,
+                ctc_prior=read_ctc_prior(parts[CTC_PRIOR], len(tokenizer.tokens)),
             )
 
     def transcribe(self, audio: str | Path | tuple[np.ndarray, int]) -> Transcript:
@@ -217,6 +221,7 @@ class Recognizer:
                     self.lm,
                     self.labels,
                     self.counts,
+                    self.ctc_prior,
                 )
                 self._made = (self.settings, decoder.make(given))
             search = self._made[1]
@@ -239,6 +244,14 @@ class Recognizer:
         with torch.inference_mode():
             log_probs, lens = self.model.ctc_log_probs(self.encode([wave]))
             return log_probs[0, : int(lens[0])].cpu().numpy()
+
+    def mean_ctc_posterior(self, utterances: Iterable[Utterance]) -> np.ndarray:
+        """Mean of the CTC posteriors f32[V] over all frames of the utterances that can be read."""
+        total, frames = np.zeros(len(self.tokenizer.tokens)), 0
+        for _, wave in self.waves(utterances):
+            posteriors = np.exp(self.ctc_log_probs(wave))
+            total, frames = total + posteriors.sum(axis=0), frames + len(posteriors)
+        return total / max(frames, 1)
 
     def attention_map(self, transcript: Transcript) -> np.ndarray:
         """Where the attention head looks for each token of a transcript and its end, f32[H, U + 1, T'].
@@ -362,7 +375,7 @@ def whole_file(path: str | Path) -> Utterance:
 def find_parts(path: Path, scratch: Path) -> dict[str, Path]:
     """Where the parts of a model are: ``config.yaml``, ``cmvn.json``, ``tokenizer``, ``model.safetensors``.
 
-    And where ``lm``, ``labels`` and ``tuned.json`` are, if it has them.
+    And where ``lm``, ``labels``, ``tuned.json`` and ``ctc_prior.json`` are, if it has them.
 
     Args:
         path: a bundle (file or folder), an experiment folder, or a checkpoint in one.
@@ -387,7 +400,7 @@ def find_parts(path: Path, scratch: Path) -> dict[str, Path]:
                 f"{path} is not a model: {name} is missing",
                 "give a .asrkit bundle, an experiment folder or a checkpoint in one",
             )
-    return needed | {name: folder / name for name in ("lm", "labels", "tuned.json")}
+    return needed | {name: folder / name for name in ("lm", "labels", "tuned.json", CTC_PRIOR)}
 
 
 def tuned_settings(settings: DecodeConfig, path: Path) -> DecodeConfig:
@@ -396,6 +409,23 @@ def tuned_settings(settings: DecodeConfig, path: Path) -> DecodeConfig:
         return with_weights(settings, json.loads(path.read_text(encoding="utf-8"))["chosen"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ConfigError) as error:
         raise ModelError(f"cannot read {path}: {error}", "tune again: --stage tune") from error
+
+
+def read_ctc_prior(path: Path, vocab: int) -> torch.Tensor | None:
+    """Log of the mean CTC posteriors f32[V] that the stage average measured; None without such a file.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        prior = torch.tensor(json.loads(path.read_text(encoding="utf-8")), dtype=torch.float32)
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"cannot read {path}: {error}", "measure again: --stage average") from error
+    if prior.shape != (vocab,) or not (prior >= 0).all():
+        raise ModelError(f"{path} does not hold {vocab} probabilities", "measure again: --stage average")
+    return prior.clamp(min=LEAST_PRIOR).log()
 
 
 def newest_weights(folder: Path) -> Path:

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 )
 @click.option("--word-bonus", type=float, help="Added for each word (ctc-lexicon).")
 @click.option(
+    "--ctc-prior-weight", type=click.FloatRange(0), help="Share of the CTC priors taken off (ctc-lexicon)."
+)
+@click.option(
     "--piece-seconds",
     type=click.FloatRange(1),
     help="Longer recordings are cut at pauses into pieces of at most this length.  [default: 30]",
@@ -68,6 +71,7 @@ def command(
     lm_weight: float | None,
     length_bonus: float | None,
     word_bonus: float | None,
+    ctc_prior_weight: float | None,
     piece_seconds: float | None,
     attention: Path | None,
     device: str,
@@ -108,6 +112,7 @@ def command(
         "lm_weight": lm_weight,
         "length_bonus": length_bonus,
         "word_bonus": word_bonus,
+        "ctc_prior_weight": ctc_prior_weight,
     }
     settings = with_weights(settings, {name: x for name, x in given.items() if x is not None})
     search = require_decoder(settings.decoder, recognizer.model.heads, recognizer.config.lm.kind)

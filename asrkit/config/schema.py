@@ -333,6 +333,9 @@ class DecodeConfig:
     length_bonus: float = option(0.0, "added for each token (attention-beam, joint)", low=0)
     word_bonus: float = option(0.0, "added for each word (lexicon decoders)")
     prior_weight: float = option(0.5, "share of the label priors taken off the posteriors (frame)", low=0)
+    ctc_prior_weight: float = option(
+        0.0, "share of the CTC label priors taken off the posteriors (lexicon decoders of CTC)", low=0
+    )
     min_frames: int = option(3, "shortest label in frames (frame-viterbi)", low=1)
     also: list[str] = option([], "further decoders reported beside the first")
     tune: dict[str, list[float]] = option(

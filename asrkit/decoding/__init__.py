@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from asrkit.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from asrkit.config import DecodeConfig
     from asrkit.decoding.hypothesis import Hypothesis
     from asrkit.decoding.scorers import Scorer
@@ -35,6 +37,7 @@ class Resources:
         threads: for decoders that can use several.
         lm: its language model, if it has one.
         labels, counts: a frame head's labels, and how often each came in training.
+        ctc_prior: f32[V], log of the mean CTC posterior of each token.
     """
 
     model: AsrModel
@@ -45,6 +48,7 @@ class Resources:
     lm: LanguageModel | None = None
     labels: LabelSet | None = None
     counts: LabelCounts | None = None
+    ctc_prior: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -169,10 +173,16 @@ def _joint(given: Resources) -> Search:
 
 
 def _ctc_lexicon(given: Resources) -> Search:
-    """CTC over the words of the language model, weighed by it."""
+    """CTC over the words of the language model, weighed by it.
+
+    Posteriors less a share of the priors stand for likelihoods, as in Miao et al., "EESEN: End-to-end speech
+    recognition using deep RNN models and WFST-based decoding", 2015, section 3.3.
+    """
     from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, lexicon_spellings
 
     ngram, settings = _word_ngram(given), given.settings
+    if settings.ctc_prior_weight and given.ctc_prior is None:
+        raise UsageError("this model's CTC priors were not measured", "use decode.ctc_prior_weight=0")
     search = CtcLexiconSearch(
         given.tokenizer.tokens,
         lexicon_spellings(ngram.vocabulary, given.tokenizer),
@@ -186,6 +196,9 @@ def _ctc_lexicon(given: Resources) -> Search:
 
     def decode(encoded: Encoded) -> list[list[Hypothesis]]:
         log_probs, lens = given.model.ctc_log_probs(encoded)
+        if given.ctc_prior is not None and settings.ctc_prior_weight:
+            scaled = log_probs - settings.ctc_prior_weight * given.ctc_prior.to(log_probs.device)
+            log_probs = scaled.log_softmax(dim=-1)
         return search(log_probs.cpu().numpy(), lens.cpu().numpy(), _ctc_frame_seconds(given))
 
     return decode
@@ -309,7 +322,7 @@ DECODERS = {
             CTC,
             _ctc_lexicon,
             lm=WORDS,
-            weights=frozenset({"beam_size", "lm_weight", "word_bonus"}),
+            weights=frozenset({"beam_size", "lm_weight", "word_bonus", "ctc_prior_weight"}),
             words=True,
         ),
         Decoder(
@@ -317,7 +330,7 @@ DECODERS = {
             CTC | ATTENTION,
             _lexicon_rescoring,
             lm=WORDS,
-            weights=frozenset({"beam_size", "ctc_weight", "lm_weight", "word_bonus"}),
+            weights=frozenset({"beam_size", "ctc_weight", "lm_weight", "word_bonus", "ctc_prior_weight"}),
             words=True,
         ),
         Decoder("frame-greedy", FRAME, _frame_greedy, beam=False),

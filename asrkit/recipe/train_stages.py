@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from asrkit.errors import DataError, UsageError
 from asrkit.files import atomic_write, write_json
-from asrkit.progress import tell
+from asrkit.progress import tell, track
 from asrkit.recipe.places import (
     Prints,
     averaged,
@@ -25,6 +25,8 @@ from asrkit.recipe.workspace import Workspace
 
 if TYPE_CHECKING:
     from asrkit.models.asr import AsrModel
+
+PRIOR_UTTERANCES = 500  # enough to tell how often each token comes
 
 
 def train(workspace: Workspace, prints: Prints) -> None:
@@ -157,8 +159,17 @@ def launch(count: int) -> None:
 
 
 def average(workspace: Workspace, prints: Prints) -> None:
-    """Average the checkpoints of the best epochs on the dev set."""
+    """Average the checkpoints of the best epochs on the dev set, and measure the priors of its CTC head."""
+    from asrkit.data.manifest import read_manifest
+    from asrkit.recognizer import CTC_PRIOR, Recognizer
+
     average_best(workspace.folder / "checkpoints", averaged(workspace).parent, workspace.config.train.average)
+    if "ctc" in workspace.config.model.heads:
+        dev = read_manifest(checked(workspace, "dev"))[:PRIOR_UTTERANCES]
+        prior = Recognizer.load(workspace.folder, device=workspace.device).mean_ctc_posterior(
+            track(dev, "priors")
+        )
+        write_json(workspace.folder / CTC_PRIOR, [round(p, 8) for p in prior.tolist()])
 
 
 def average_best(checkpoints_folder: Path, target: Path, count: int) -> None:

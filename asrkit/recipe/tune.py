@@ -13,6 +13,7 @@ from asrkit.config import with_weights
 from asrkit.data.utterance import Utterance
 from asrkit.errors import ConfigError, DataError
 from asrkit.files import write_json
+from asrkit.parallel import ahead
 from asrkit.progress import tell, track
 from asrkit.recipe.outcome import units_of
 from asrkit.recognizer import Recognizer
@@ -60,9 +61,10 @@ def tune_weights(
     table: list[dict[str, Any]] = []
     for chosen in track(combinations, "tune"):
         recognizer.settings = with_weights(settings, chosen)
+        found = ahead(lambda item: recognizer.search(item)[0][0], encoded, recognizer.threads)
         texts = {
-            u.id: hypothesis_text(recognizer.search(item)[0][0], recognizer.tokenizer)
-            for (u, _), item in zip(waves, encoded, strict=True)
+            u.id: hypothesis_text(hypothesis, recognizer.tokenizer)
+            for (u, _), hypothesis in zip(waves, found, strict=True)
         }
         errors = score_texts(references, texts, unit).total
         table.append({**chosen, "errors": errors.errors, "rate": round(100 * errors.rate, 3)})
