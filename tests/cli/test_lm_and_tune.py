@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from conftest import PROMPTS, Run
@@ -218,8 +221,45 @@ def test_every_weight_has_its_flag(recipe: Path, asrkit: Run, tmp_path: Path) ->
     words = words_model(recipe, asrkit)
     low, high = (decode(asrkit, words, "--word-bonus", value, "--lm-weight", 0.1) for value in (-9.0, 9.0))
     assert len(high["text"].split()) > len(low["text"].split())
+    low, high = (decode(asrkit, words, "--ctc-prior-weight", value) for value in (0.0, 0.9))
+    assert low["nbest"] != high["nbest"]
     assert decode(asrkit, folder, "--attention", tmp_path / "maps") == base
     assert (tmp_path / "maps" / "activated.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_priors_are_the_mean_posteriors_and_come_off_by_their_share(recipe: Path, asrkit: Run) -> None:
+    folder = words_model(recipe, asrkit)
+    recognizer = Recognizer.load(folder)
+    posteriors = [
+        np.exp(recognizer.ctc_log_probs(wave))
+        for _, wave in recognizer.waves(read_manifest(folder / "check" / "dev.jsonl.gz"))
+    ]
+    expected = np.concatenate(posteriors).mean(axis=0)
+    found = json.loads((folder / "ctc_prior.json").read_text())
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert sum(found) == pytest.approx(1, abs=1e-4)
+
+    encoded = recognizer.encode([read_audio(str(SOUND), 16000)])
+    recognizer.settings = replace(recognizer.settings, ctc_prior_weight=0.7)
+    scaled = recognizer.search(encoded)[0][0]
+    recognizer.settings = replace(recognizer.settings, ctc_prior_weight=0.0)
+    log_probs = recognizer.model.ctc_log_probs
+    with torch.inference_mode(), mock.patch.object(recognizer.model, "ctc_log_probs") as given:
+        raw, lens = log_probs(encoded)
+        shifted = raw - 0.7 * torch.tensor(expected).float().clamp(min=1e-6).log()
+        given.return_value = (shifted - shifted.logsumexp(dim=-1, keepdim=True), lens)
+        by_hand = recognizer.search(encoded)[0][0]
+    assert scaled.tokens == by_hand.tokens
+    assert scaled.score == pytest.approx(by_hand.score, abs=1e-3)
+
+    (folder / "ctc_prior.json").rename(folder / "kept.json")
+    without = asrkit("decode", "--model", folder, SOUND, "--ctc-prior-weight", 0.5)
+    assert without.code == 2 and "priors were not measured" in without.err
+    for content in ("[1.0]", "{", "[-1" + ", 0.1" * (len(found) - 1) + "]"):
+        (folder / "ctc_prior.json").write_text(content)
+        damaged = asrkit("decode", "--model", folder, SOUND)
+        assert damaged.code == 1 and "ctc_prior.json" in damaged.err, content
+    (folder / "kept.json").replace(folder / "ctc_prior.json")
 
 
 def test_flags_that_a_model_has_no_use_for(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
