@@ -105,9 +105,10 @@ def test_a_neural_model_is_trained_and_measured(kind: str, recipe: Path, asrkit:
     expected = math.exp(total_loss(network(folder, vocab), recognizer, texts) / tokens)
     assert record == {"unit": "token", "perplexity": pytest.approx(expected, rel=1e-4), "sentences": 24}
     heard = [u.text for u in read_manifest(folder / "check" / "train.jsonl.gz")]
+    torch.manual_seed(recognizer.config.seed)  # with which the training began
     fresh = NeuralLm(neural_lm_shape(recognizer.config.lm), vocab)
     losses = [total_loss(lm, recognizer, heard) for lm in (network(folder, vocab), fresh)]
-    assert losses[0] < 0.9 * losses[1], "it has learnt something"
+    assert losses[0] < 0.95 * losses[1], "it has learnt something"
     again = asrkit(
         "train",
         recipe,
