@@ -21,7 +21,11 @@ from asrkit.errors import UsageError
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--force", is_flag=True, help="Run the chosen stages though they are up to date.")
 @click.option(
-    "--data", "data_root", type=click.Path(path_type=Path), help="Folder of corpora [env: ASRKIT_DATA]."
+    "--data",
+    "data_root",
+    type=click.Path(path_type=Path),
+    envvar="ASRKIT_DATA",
+    help="Folder of corpora [env: ASRKIT_DATA].",
 )
 @click.option(
     "--exp",

@@ -74,6 +74,20 @@ def test_the_default_runs_on_what_is_there(tmp_path: Path, asrkit: Run) -> None:
     assert again["later"] == again["dev-4spk"]
 
 
+def test_the_environment_names_the_data_like_the_option(
+    tmp_path: Path, asrkit: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Corpora and texts alike: without its text the language model would be another."""
+    data = tree(tmp_path / "data", SIZES)
+    (data / "librispeech-lm-norm.txt.gz").write_bytes(gzip.compress(b"PRESS ONE NOW\n" * 20))
+    monkeypatch.setenv("ASRKIT_DATA", str(data))
+    recipe = ROOT / "recipes" / "librispeech"
+    done = asrkit("train", recipe, "--exp", tmp_path / "exp", *QUICK, *SMALL, "--stop-stage", "lm")
+    assert done.code == 0, done.err
+    record = json.loads((tmp_path / "exp/librispeech/default/lm/perplexity.json").read_text())
+    assert record["sentences"] == 20
+
+
 def open_words(folder: Path) -> list[str]:
     from asrkit.recognizer import Recognizer
 
