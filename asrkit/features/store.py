@@ -77,12 +77,12 @@ class FeatureStore:
                 ) from error
             self.place |= {key: (data, start, frames) for key, (start, frames) in place.items()}
 
-    def __contains__(self, key: tuple[str, float]) -> bool:
-        return entry(*key) in self.place
-
     def read(self, utterance: str, speed: float = 1.0) -> np.ndarray:
-        """Features float32[T, F]."""
-        data, start, frames = self.place[entry(utterance, speed)]
+        """See :class:`Features`. Raises DataError when there are none, as of audio that could not be read."""
+        key = entry(utterance, speed)
+        if key not in self.place:
+            raise DataError(f"no features of {key} are kept", "run the features stage again")
+        data, start, frames = self.place[key]
         return data[start : start + frames].astype(np.float32)
 
 

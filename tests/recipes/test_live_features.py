@@ -60,3 +60,15 @@ def test_training_without_a_store_and_with_loaders(asrkit: Run, tmp_path: Path) 
         assert json.loads(problems)["id"] == lost.id and "no such file" in problems
     assert sums[0] == sums[1]
     assert not list(exp.glob("**/features.f16"))
+
+
+def test_a_recording_lost_before_its_features_are_stored_stops_nothing(asrkit: Run, tmp_path: Path) -> None:
+    recipe, exp = small_recipe(tmp_path / "small"), tmp_path / "exp"
+    command = ["train", recipe, "--exp", exp, *QUICK, *CTC]
+    assert asrkit(*command, "--stop-stage", "prepare").code == 0
+    lost = list(read_manifest(next(exp.glob("**/prepare-*/train.jsonl.gz"))))[3]
+    Path(lost.audio).unlink()
+    done = asrkit(*command, "--stop-stage", "check")
+    assert done.code == 0, done.err
+    problems = (exp / "small" / "default" / "check" / "train.problems.jsonl").read_text()
+    assert json.loads(problems)["id"] == lost.id and "no such file" in problems
