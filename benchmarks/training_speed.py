@@ -38,11 +38,12 @@ from asrkit.data.audio import read_audio
 from asrkit.data.utterance import Utterance
 from asrkit.features.cmvn import Cmvn
 from asrkit.features.frontend import Frontend
+from asrkit.memory import keep_freed_memory
 from asrkit.models.asr import AsrModel, Batch
 from asrkit.text.normalize import english
 from asrkit.text.tokenizer import build_tokenizer
 from asrkit.training.data import Item, Source, pad_tokens
-from asrkit.training.hardware import autocast, keep_freed_memory
+from asrkit.training.hardware import autocast
 from asrkit.training.loop import make_optimizer
 
 ROOT = Path(__file__).parent.parent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -15,6 +14,7 @@ import click
 from asrkit.cli import complain, one_line
 from asrkit.cli.options import recognizer_options
 from asrkit.errors import AsrkitError, DataError, UsageError
+from asrkit.memory import give_memory_back
 
 if TYPE_CHECKING:
     from asrkit.recognizer import Recognizer
@@ -160,18 +160,6 @@ def command(
     if failed:
         click.echo(f"{failed} of {count} files could not be decoded", err=True)
         sys.exit(1)
-
-
-def give_memory_back() -> None:
-    """Have the C library return what is freed at once, so that memory stays that of what is decoded.
-
-    Without it, glibc keeps a heap for each thread, and in these any block smaller than the largest one ever
-    freed; the numbers are M_ARENA_MAX and M_MMAP_THRESHOLD of mallopt(3).
-    """
-    with suppress(OSError, AttributeError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-8, 1)
-        mallopt(-3, 1 << 20)
 
 
 def find_recordings(words: Sequence[str]) -> tuple[list[str], int]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 
 import torch
 
@@ -55,16 +54,3 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
     return torch.autocast(device.type, precision, enabled=precision != torch.float32)
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next tensors, where it can be asked to (glibc).
-
-    Otherwise the pages of every large tensor are asked of the system, cleared and given back, at up to a
-    third of the time of an update on the CPU; the price is memory, about half as much again. The numbers
-    are M_MMAP_MAX and M_TRIM_THRESHOLD of mallopt(3).
-    """
-    with suppress(OSError, AttributeError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-4, 0)
-        mallopt(-1, 2**31 - 1)

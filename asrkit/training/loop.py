@@ -24,12 +24,13 @@ from asrkit.config import AugmentConfig, TrainConfig
 from asrkit.decoding.ctc_greedy import ctc_greedy_search
 from asrkit.errors import DataError, ModelError
 from asrkit.lm.model import NeuralLm
+from asrkit.memory import keep_freed_memory
 from asrkit.models.asr import AsrModel, Batch, Loss
 from asrkit.parallel import ahead
 from asrkit.training import processes
 from asrkit.training.checkpoint import TrainState, checkpoints, load_checkpoint, prune, save_checkpoint
 from asrkit.training.data import Item, Source, step_seed
-from asrkit.training.hardware import autocast, choose_device, choose_precision, keep_freed_memory
+from asrkit.training.hardware import autocast, choose_device, choose_precision
 from asrkit.training.monitor import Monitor
 from asrkit.training.schedule import learning_rate
 

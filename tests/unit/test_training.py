@@ -164,7 +164,7 @@ def test_freed_memory_is_used_again() -> None:
     """Large arrays made after others were freed cost fewer new pages."""
     script = """
 import resource, torch
-from asrkit.training.hardware import keep_freed_memory
+from asrkit.memory import keep_freed_memory
 torch.set_num_threads(1)
 if {kept}: keep_freed_memory()
 for _ in range(6): torch.ones(10 << 20)
