@@ -21,7 +21,7 @@ def lm(workspace: Workspace, prints: Prints) -> None:
     """Make the language model, and measure its perplexity on the dev sets."""
     from asrkit.lm.g2p import LM_LEXICON, open_tokenizer, save_spoken
     from asrkit.lm.model import NGRAM
-    from asrkit.lm.ngram import read_ngram
+    from asrkit.lm.ngram import read_binary
 
     kind, folder = workspace.config.lm.kind, lm_folder(workspace)
     tokenizer = open_tokenizer(workspace.folder / "tokenizer")
@@ -35,14 +35,16 @@ def lm(workspace: Workspace, prints: Prints) -> None:
     else:
         unit = kind.removesuffix("-ngram")
         split: Callable[[str], list[str]] = str.split if unit == "word" else tokenizer.pieces
+        unheard = [split(text) for text in dev]
         if workspace.config.lm.arpa:
+            given(workspace, unheard)
             made = {"arpa": str(lm_sources(workspace)[0])}
-            perplexity = given(workspace, [split(text) for text in dev])
         else:
-            sentences, perplexity = ngram(workspace, prints, map(split, texts), map(split, dev))
-            made = {"sentences": sentences}
-    if unit == "word":
-        save_spoken(tokenizer, read_ngram(folder / NGRAM).vocabulary, folder / LM_LEXICON)
+            made = {"sentences": ngram(workspace, prints, map(split, texts))}
+        model = read_binary(folder / NGRAM)
+        perplexity = model.perplexity(unheard).including_oov
+        if unit == "word":
+            save_spoken(tokenizer, model.vocabulary, folder / LM_LEXICON)
     write_json(folder / "perplexity.json", {"unit": unit, "perplexity": perplexity, **made})
     origin = made.get("arpa", f"{made.get('sentences')} sentences")
     tell(f"  {kind} of {origin}: perplexity {perplexity:.2f} per {unit} on the dev sets")
@@ -67,14 +69,14 @@ def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
             raise DataError(error.message, hint) from error
 
 
-def given(workspace: Workspace, dev: list[list[str]]) -> float:
-    """Take the n-gram model of ``lm.arpa``; returns its perplexity.
+def given(workspace: Workspace, dev: list[list[str]]) -> None:
+    """Take the n-gram model of ``lm.arpa``.
 
     Raises:
         DataError: not readable, or it knows no word of the dev sets.
     """
     from asrkit.lm.model import NGRAM
-    from asrkit.lm.ngram import read_arpa, read_binary, write_binary
+    from asrkit.lm.ngram import read_arpa, write_binary
 
     source, path = lm_sources(workspace)[0], lm_folder(workspace) / NGRAM
     model = read_arpa(source)
@@ -86,18 +88,15 @@ def given(workspace: Workspace, dev: list[list[str]]) -> float:
             "a model of the same unit is needed, its words as text.normalizer writes them",
         )
     write_binary(model, path, workspace.config.lm.bits)
-    return read_binary(path).perplexity(dev).including_oov
 
 
-def ngram(
-    workspace: Workspace, prints: Prints, texts: Iterable[list[str]], dev: Iterable[list[str]]
-) -> tuple[int, float]:
-    """Estimate an n-gram model and write it; returns how many sentences it is of, and its perplexity.
+def ngram(workspace: Workspace, prints: Prints, texts: Iterable[list[str]]) -> int:
+    """Estimate an n-gram model and write it; returns how many sentences it is of.
 
     The words of the training transcripts belong to the vocabulary of a word model from other texts.
     """
     from asrkit.lm.model import NGRAM
-    from asrkit.lm.ngram import Corpus, check_prune, estimate, read_binary, write_binary
+    from asrkit.lm.ngram import Corpus, check_prune, estimate, write_binary
 
     config, path = workspace.config.lm, lm_folder(workspace) / NGRAM
     check_prune(config.prune, config.order)
@@ -109,7 +108,7 @@ def ngram(
             vocabulary += [word for utterance in heard for word in utterance.text.split()]
     model = estimate(corpus, config.order, config.prune, vocabulary, config.entropy_prune)
     write_binary(model, path, config.bits)
-    return corpus.sentences, read_binary(path).perplexity(dev).including_oov
+    return corpus.sentences
 
 
 def neural(

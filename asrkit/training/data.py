@@ -33,6 +33,15 @@ class Item(NamedTuple):
     speed: float
 
 
+class Changes(NamedTuple):
+    """How a batch is changed at random: its utterances seen `views` times, each time differently."""
+
+    augment: AugmentConfig | None = None
+    seed: int = 0
+    epoch: int = 0
+    views: int = 1
+
+
 class Source(ABC):
     """Utterances of a set, made into batches.
 
@@ -90,16 +99,8 @@ class Source(ABC):
         return len(items) * max(self.seconds[i] / speed for i, speed in items)
 
     @abstractmethod
-    def batch(
-        self,
-        items: Sequence[Item],
-        *,
-        augment: AugmentConfig | None = None,
-        seed: int = 0,
-        epoch: int = 0,
-        views: int = 1,
-    ) -> Batch:
-        """The batch of `items`, padded; with `augment`, randomly changed, and each view differently."""
+    def batch(self, items: Sequence[Item], changes: Changes | None = None) -> Batch:
+        """The batch of `items`, padded, and changed at random if asked."""
 
 
 class SpeechSource(Source):
@@ -124,16 +125,9 @@ class SpeechSource(Source):
         super().__init__(utterances, tokens, [u.duration for u in utterances])
         self.features, self.cmvn, self.labels = features, cmvn, labels
 
-    def batch(
-        self,
-        items: Sequence[Item],
-        *,
-        augment: AugmentConfig | None = None,
-        seed: int = 0,
-        epoch: int = 0,
-        views: int = 1,
-    ) -> Batch:
+    def batch(self, items: Sequence[Item], changes: Changes | None = None) -> Batch:
         """Read, normalise and, if asked, change and mask the features of `items`, and pad them together."""
+        augment, seed, epoch, views = changes or Changes()
         seconds = sum(self.seconds[i] / speed for i, speed in items)
         seeds = [
             step_seed(seed, epoch, i, *([view] if view else [])) for view in range(views) for i, _ in items
@@ -180,15 +174,7 @@ class TextSource(Source):
         lines = [Utterance(f"line {n}", "", 0.0, 0.0, text, "") for n, text in enumerate(texts, start=1)]
         super().__init__(lines, tokens, [(len(t) + 1) / 10 for t in tokens])
 
-    def batch(
-        self,
-        items: Sequence[Item],
-        *,
-        augment: AugmentConfig | None = None,
-        seed: int = 0,
-        epoch: int = 0,
-        views: int = 1,
-    ) -> Batch:
+    def batch(self, items: Sequence[Item], changes: Changes | None = None) -> Batch:
         tokens, lens = pad_tokens([self.tokens[i] for i, _ in items])
         nothing = torch.zeros(len(items), 0, 0)
         seconds = sum(self.seconds[i] for i, _ in items)

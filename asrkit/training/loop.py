@@ -29,7 +29,7 @@ from asrkit.models.asr import AsrModel, Batch, Loss
 from asrkit.parallel import ahead
 from asrkit.training import processes
 from asrkit.training.checkpoint import TrainState, checkpoints, load_checkpoint, prune, save_checkpoint
-from asrkit.training.data import Item, Source, step_seed
+from asrkit.training.data import Changes, Item, Source, step_seed
 from asrkit.training.hardware import autocast, choose_device, choose_precision
 from asrkit.training.monitor import Monitor
 from asrkit.training.schedule import learning_rate
@@ -86,7 +86,7 @@ def train(
     def load(items: list[Item], epoch: int) -> Batch:
         """This process's share of a batch; without a share, something to take part with."""
         share = items[rank::world] or items[:1]
-        return train_set.batch(share, augment=augment, seed=seed, epoch=epoch, views=views)
+        return train_set.batch(share, Changes(augment, seed, epoch, views))
 
     def backward(batch: Batch, scale: float, sync: bool = True) -> Loss:
         """Add `scale` times the gradient of a batch's loss."""

@@ -28,7 +28,7 @@ from asrkit.training.checkpoint import (
     save_checkpoint,
     step_folder,
 )
-from asrkit.training.data import Item, SpeechSource
+from asrkit.training.data import Changes, Item, SpeechSource
 from asrkit.training.loop import end_epoch, preflight
 from asrkit.training.schedule import learning_rate
 
@@ -190,12 +190,12 @@ def test_two_views_of_a_batch() -> None:
     utterances = [Utterance(id, "", 0.0, 1.0, "", "") for id in ("a", "bb")]
     source = SpeechSource(utterances, [[1, 2], [3]], Waves(), Cmvn("none", None))
     items, augment = [Item(0, 1.0), Item(1, 1.0)], AugmentConfig(volume_db=3.0, freq_width=3)
-    one, two = (source.batch(items, augment=augment, seed=1, epoch=2, views=n) for n in (1, 2))
+    one, two = (source.batch(items, Changes(augment, 1, 2, n)) for n in (1, 2))
     assert two.ids == ["a", "bb", "a", "bb"] and two.views == 2 and two.seconds == one.seconds == 2
     assert two.feat_lens.tolist() == [50, 100, 50, 100] and two.token_lens.tolist() == [2, 1, 2, 1]
     torch.testing.assert_close(two.feats[:2], one.feats, rtol=0, atol=0)
     assert not torch.equal(two.feats[2:], one.feats)
-    plain = source.batch(items, views=2)
+    plain = source.batch(items, Changes(views=2))
     torch.testing.assert_close(plain.feats[2:], plain.feats[:2], rtol=0, atol=0)
 
 
@@ -227,11 +227,11 @@ def test_the_loss_of_two_views_is_their_mean() -> None:
     source = SpeechSource(utterances, [[1, 2], [3]], Waves(), Cmvn("none", None))
     items = [Item(0, 1.0), Item(1, 1.0)]
     model.eval()
-    one, two = (model.loss(source.batch(items, views=n)) for n in (1, 2))
+    one, two = (model.loss(source.batch(items, Changes(views=n))) for n in (1, 2))
     assert two.weight == one.weight == 2
     torch.testing.assert_close(two.total, one.total)
     config.consistency = 0.5
-    batch = source.batch(items, augment=AugmentConfig(freq_width=3), views=2)
+    batch = source.batch(items, Changes(AugmentConfig(freq_width=3), views=2))
     weighted = model.loss(batch)
     config.consistency = 0.0
     plain = model.loss(batch)
