@@ -30,7 +30,7 @@ def validate(config: Config) -> None:
 
 def _validate_value(key: str, current: Any, meta: Mapping[str, Any]) -> None:
     if meta["choices"] and current not in meta["choices"]:
-        raise ConfigError(f"{key}={current}: not a choice", nearest(str(current), meta["choices"]))
+        raise ConfigError(f"{key}={current}: not a choice", nearest(str(current), map(str, meta["choices"])))
     for bound, wrong, word in ((meta["low"], "below", "least"), (meta["high"], "above", "most")):
         if bound is not None and (current < bound if wrong == "below" else current > bound):
             raise ConfigError(f"{key}={current}: {wrong} {bound:g}", f"the {word} value is {bound:g}")

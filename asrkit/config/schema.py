@@ -11,7 +11,7 @@ def option(
     default: Any,
     help: str,
     *,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str, ...] | tuple[int, ...] = (),
     low: float | None = None,
     high: float | None = None,
 ) -> Any:
@@ -274,6 +274,7 @@ class TrainConfig:
     )
     early_stop: int = option(0, "stop after this many epochs without improvement; 0: never", low=0)
     average: int = option(5, "best checkpoints averaged at the end", low=1)
+    average_bits: int = option(16, "bits of each weight of the averaged model", choices=(8, 16))
     loaders: int = option(
         0, "threads that make batches ahead of the training, to keep a GPU busy; 0: none", low=0
     )

@@ -138,7 +138,7 @@ def neural(
         seed=config.seed,
         device=workspace.device,
     )
-    average_best(folder / "checkpoints", folder / "averaged", config.lm.train.average)
+    average_best(folder / "checkpoints", folder / "averaged", config.lm.train)
     trained = load_lm(config.lm, folder, len(tokenizer.tokens), torch.device("cpu"))
     assert trained is not None and trained.network is not None
     with torch.inference_mode():

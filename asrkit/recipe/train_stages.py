@@ -24,6 +24,7 @@ from asrkit.recipe.places import (
 from asrkit.recipe.workspace import Workspace
 
 if TYPE_CHECKING:
+    from asrkit.config import TrainConfig
     from asrkit.models.asr import AsrModel
 
 PRIOR_UTTERANCES = 500  # enough to tell how often each token comes
@@ -163,7 +164,7 @@ def average(workspace: Workspace, prints: Prints) -> None:
     from asrkit.data.manifest import read_manifest
     from asrkit.recognizer import CTC_PRIOR, Recognizer
 
-    average_best(workspace.folder / "checkpoints", averaged(workspace).parent, workspace.config.train.average)
+    average_best(workspace.folder / "checkpoints", averaged(workspace).parent, workspace.config.train)
     if "ctc" in workspace.config.model.heads:
         dev = read_manifest(checked(workspace, "dev"))[:PRIOR_UTTERANCES]
         prior = Recognizer.load(workspace.folder, device=workspace.device).mean_ctc_posterior(
@@ -172,21 +173,21 @@ def average(workspace: Workspace, prints: Prints) -> None:
         write_json(workspace.folder / CTC_PRIOR, [round(p, 8) for p in prior.tolist()])
 
 
-def average_best(checkpoints_folder: Path, target: Path, count: int) -> None:
-    """Write the mean of the `count` best checkpoints to the folder `target`.
+def average_best(checkpoints_folder: Path, target: Path, config: TrainConfig) -> None:
+    """Write the mean of the best checkpoints to the folder `target`.
 
-    In half precision, so that what is scored is what a bundle holds in half the size.
+    In 16 or 8 bits a weight, so that what is scored is what a bundle holds in a fraction of the size.
     """
     from asrkit.models.weights import compact, save_weights
     from asrkit.training.checkpoint import average as mean
     from asrkit.training.checkpoint import checkpoints, read_state, step_folder
 
-    steps = read_state(checkpoints(checkpoints_folder)[-1]).best(count)
+    steps = read_state(checkpoints(checkpoints_folder)[-1]).best(config.average)
     temporary = target.with_name(f".{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     weights = mean([step_folder(checkpoints_folder, s) / "model.safetensors" for s in steps])
-    save_weights(compact(weights), temporary)
+    save_weights(compact(weights, config.average_bits), temporary)
     shutil.rmtree(target, ignore_errors=True)
     temporary.replace(target)
     tell(f"  mean of steps {', '.join(map(str, steps))}")

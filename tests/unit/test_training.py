@@ -150,6 +150,26 @@ def test_compact_weights(tmp_path: Path) -> None:
     assert torch.equal(layer.bias.data, before["bias"])
 
 
+def test_weights_in_eight_bits(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Conv1d(3, 8, 5), torch.nn.LSTM(8, 16), torch.nn.LayerNorm(16))
+    with torch.no_grad():
+        model[0].weight[2] = 0.0
+        model[1].weight_hh_l0[5] *= 1000
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save_weights(compact(before, 8), tmp_path)
+    load_weights(tmp_path / "model.safetensors", model)
+    for name, tensor in model.state_dict().items():
+        assert tensor.dtype == torch.float32 and tensor.isfinite().all()
+        error = (tensor - before[name]).abs()
+        if tensor.dim() > 1:
+            rows = before[name].flatten(1).abs().amax(dim=1)
+            assert (error.flatten(1).amax(dim=1) <= 0.501 * rows / 127).all(), name
+            assert error.max() > 0, name
+        else:
+            torch.testing.assert_close(tensor, before[name], rtol=5e-4, atol=1e-7)
+    assert torch.equal(model[0].weight[2], torch.zeros(3, 5))
+
+
 def test_preflight_names_the_way_out_of_memory() -> None:
     def attempt() -> None:
         torch.empty(1 << 60, dtype=torch.uint8)
