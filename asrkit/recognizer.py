@@ -20,7 +20,7 @@ from asrkit.config import Config, DecodeConfig, parse_config, with_weights
 from asrkit.data.audio import as_wave, stream_audio
 from asrkit.data.pieces import cut_at_pauses
 from asrkit.data.utterance import Utterance
-from asrkit.decoding import Resources, require_decoder
+from asrkit.decoding import DECODERS, Resources, require_decoder
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.errors import AsrkitError, ConfigError, DataError, ModelError
 from asrkit.features.cmvn import Cmvn, CmvnStats
@@ -328,7 +328,14 @@ class Recognizer:
         seconds, offset = self._seconds(len(wave)), utterance.start + begin
         latest = math.inf if last else offset + seconds
         return make_transcript(
-            utterance.id, utterance.audio, seconds, offset, next(found), self.tokenizer, latest
+            utterance.id,
+            utterance.audio,
+            seconds,
+            offset,
+            next(found),
+            self.tokenizer,
+            latest,
+            peaky=DECODERS[self.settings.decoder].peaky,
         )
 
     def _transcripts(

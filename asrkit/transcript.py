@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from asrkit.align.frames import extend, without_separators
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.text.tokenizer import Tokenizer
 
@@ -71,15 +74,25 @@ def make_transcript(
     hypotheses: Sequence[Hypothesis],
     tokenizer: Tokenizer,
     latest: float = math.inf,
+    *,
+    peaky: bool = True,
 ) -> Transcript:
-    """Turn an n-best list into text; `offset` is added to all times, and none is after `latest` (seconds)."""
+    """Turn an n-best list into text; `offset` is added to all times, and none is after `latest` (seconds).
+
+    The times of a `peaky` decoder, which says where a token was emitted, become those for which it sounds, as
+    :func:`asrkit.align.frames.align_text` has them.
+    """
     best = hypotheses[0]
+    times = best.times
+    if peaky:
+        spoken, _ = without_separators(hypothesis_words(best, tokenizer))
+        times = sounding(times, spoken, seconds)
 
     def timed(text: str, begin: int, end: int) -> Word:
         return Word(
             text,
-            round(min(latest, offset + float(best.times[begin, 0])), 3),
-            round(min(latest, offset + float(best.times[end - 1, 1])), 3),
+            round(min(latest, offset + float(times[begin, 0])), 3),
+            round(min(latest, offset + float(times[end - 1, 1])), 3),
             round(float(best.token_confidence[begin:end].mean()), 4),
         )
 
@@ -93,6 +106,20 @@ def make_transcript(
         [timed(tokenizer.tokens[token], u, u + 1) for u, token in enumerate(best.tokens)],
         [Alternative(hypothesis_text(h, tokenizer), h.score, h.parts) for h in hypotheses],
     )
+
+
+def sounding(times: np.ndarray, spoken: Sequence[int], seconds: float) -> np.ndarray:
+    """When tokens sound that are emitted at `times` f32[U, 2], f64[U, 2].
+
+    Those at the places `spoken` are extended; the others, blanks between words, stay between them.
+    """
+    times = np.array(times, np.float64)
+    times[spoken] = extend(times[spoken], seconds)
+    for place in sorted({*range(len(times))}.difference(spoken)):
+        before = times[place - 1, 1] if place else 0.0
+        after = next((times[later, 0] for later in spoken if later > place), seconds)
+        times[place] = np.clip(times[place], before, after)
+    return times
 
 
 def join_transcripts(parts: Sequence[Transcript]) -> Transcript:

@@ -1,7 +1,7 @@
 """From alignments to labels: what is said in each feature frame.
 
 CTC posteriors are peaky: a token is emitted in one or two output frames near its beginning, and blank fills
-the rest, be it the token's own sound or silence. :func:`extend` gives those frames to tokens or to silence.
+the rest, be it the token's own sound or silence. :func:`extend` gives that time to tokens or to silence.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def align_text(
     peaks = [
         log_probs[begin:end, token].max() for token, (begin, end) in zip(tokens, spans[spoken], strict=True)
     ]
-    extended = extend(spans[spoken], frames, frames_per_output=frames_per_output, frame_seconds=frame_seconds)
+    times = extend(spans[spoken] * (frames_per_output * frame_seconds), frames * frame_seconds)
+    extended = np.rint(times / frame_seconds).astype(np.int64)
     return AlignedText(tokens, words, extended, np.exp(np.array(peaks, np.float32)), score)
 
 
@@ -100,49 +101,37 @@ def without_separators(
     return spoken, words
 
 
-def extend(
-    spans: np.ndarray,
-    frames: int,
-    *,
-    frames_per_output: float,
-    frame_seconds: float = 0.01,
-    before: float = BEFORE,
-    after: float = AFTER,
-) -> np.ndarray:
-    """Let CTC's short token spans reach over the blanks around them.
+def extend(times: np.ndarray, seconds: float, *, before: float = BEFORE, after: float = AFTER) -> np.ndarray:
+    """Let CTC's short tokens reach over the blanks around them.
 
     A token may reach `before` seconds to the left and `after` to the right. Two tokens that come to touch so
     meet in the middle of the gap between them; what none reaches is silence. Against the word boundaries of a
     hidden Markov model this did as well as rules that look at the posteriors in the gap.
 
     Args:
-        spans: int[U, 2], first output frame of each token and the one after its last, in order.
-        frames: feature frames T of the utterance.
-        frames_per_output: feature frames to one output frame.
-        frame_seconds: seconds to one feature frame.
+        times: [U, 2], start and end of each token in seconds, in order.
+        seconds: duration of the utterance.
         before: reach to the left in seconds.
         after: reach to the right in seconds.
 
     Returns:
-        int64[U, 2], in feature frames, within 0..T.
+        float64[U, 2], in seconds, within 0..`seconds`.
     """
-    if not len(spans):
-        return np.zeros((0, 2), np.int64)
-    left, right = round(before / frame_seconds), round(after / frame_seconds)
-    starts, ends = np.rint(np.asarray(spans) * frames_per_output).astype(np.int64).T
-    gaps = starts[1:] - ends[:-1]
-    meets = gaps <= left + right
-    middle = ends[:-1] + gaps // 2
-    begin = np.append(starts[0] - left, np.where(meets, middle, starts[1:] - left))
-    end = np.append(np.where(meets, middle, ends[:-1] + right), ends[-1] + right)
-    return np.clip(np.stack([begin, end], axis=1), 0, frames)
+    if not len(times):
+        return np.zeros((0, 2))
+    starts, ends = np.asarray(times, np.float64).T
+    meets = starts[1:] - ends[:-1] < before + after + 1e-6
+    middle = (ends[:-1] + starts[1:]) / 2
+    begin = np.append(starts[0] - before, np.where(meets, middle, starts[1:] - before))
+    end = np.append(np.where(meets, middle, ends[:-1] + after), ends[-1] + after)
+    return np.clip(np.stack([begin, end], axis=1), 0, seconds)
 
 
 def frame_labels(spans: np.ndarray, labels: Sequence[int], frames: int, *, silence: int = 0) -> np.ndarray:
     """The label of each frame, int16[T].
 
     Args:
-        spans: int[U, 2] in feature frames, from :func:`extend` or :func:`asrkit.align.hmm.hmm_align`.
+        spans: int[U, 2] in feature frames, from :func:`align_text` or :func:`asrkit.align.hmm.hmm_align`.
         labels: class of each span.
         frames: feature frames T.
         silence: class of the frames outside all spans.

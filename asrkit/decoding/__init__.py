@@ -73,6 +73,11 @@ class Decoder:
     beam: bool = True
     words: bool = False
 
+    @property
+    def peaky(self) -> bool:
+        """Its times say where a token was emitted, not from when to when it sounds."""
+        return FRAME.isdisjoint(self.needs)
+
 
 def _ctc_greedy(given: Resources) -> Search:
     from asrkit.decoding.ctc_greedy import ctc_greedy_search

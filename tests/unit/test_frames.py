@@ -16,10 +16,12 @@ import torch
 from asrkit.align.frames import align_text, extend, frame_labels, perturbed, word_tokens
 from asrkit.align.hmm import hmm_align
 from asrkit.config import TextConfig
+from asrkit.decoding.ctc_greedy import ctc_greedy_search
 from asrkit.decoding.frame_viterbi import frame_greedy_search, frame_viterbi_search
 from asrkit.errors import DataError, ModelError, UsageError
 from asrkit.text.labels import LabelCounts, LabelSet, collect_labels, read_labels, write_labels
 from asrkit.text.tokenizer import CharTokenizer, Tokenizer, build_tokenizer
+from asrkit.transcript import make_transcript
 
 RNG = np.random.default_rng(3)
 NAMES = LabelSet(("<sil>", "AH", "B"))
@@ -40,31 +42,30 @@ def durations(frames: int, parts: int, shortest: int) -> Iterator[list[tuple[int
 
 def test_spans_grow_over_short_gaps_and_leave_silence_in_long_ones() -> None:
     spans = np.array([[2, 3], [4, 5], [20, 22], [22, 23]])
-    # Output frames of 40 ms; the gap of 4 frames is shared, that of 60 is not, and neighbours stay.
-    found = extend(spans, 100, frames_per_output=4)
-    assert found.tolist() == [[2, 14], [14, 36], [74, 88], [88, 100]]
-    assert extend(spans[:0], 10, frames_per_output=4).shape == (0, 2)
-    fine = extend(spans[:2], 100, frames_per_output=4, frame_seconds=0.02, before=0.02, after=0.04)
-    assert fine.tolist() == [[7, 14], [15, 22]]
+    # Output frames of 40 ms; the gap of 40 ms is shared, that of 600 is not, and neighbours stay.
+    found = extend(0.04 * spans, 1.0)
+    np.testing.assert_allclose(found, [[0.02, 0.14], [0.14, 0.36], [0.74, 0.88], [0.88, 1.0]])
+    assert extend(spans[:0], 0.1).shape == (0, 2)
+    little = extend(0.08 * spans[:2], 2.0, before=0.02, after=0.04)
+    np.testing.assert_allclose(little, [[0.14, 0.28], [0.30, 0.44]])
 
 
 def test_extended_spans_are_in_order_and_hold_what_was_given() -> None:
     for _ in range(200):
-        outputs, stride = int(RNG.integers(2, 60)), float(RNG.choice([1, 2, 2.5, 4, 8]))
+        outputs, step = int(RNG.integers(2, 60)), float(RNG.choice([0.01, 0.02, 0.025, 0.04, 0.08]))
         edges = np.sort(
             RNG.choice(outputs + 1, 2 * int(RNG.integers(1, (outputs + 1) // 2 + 1)), replace=False)
         )
-        spans, frames = edges.reshape(-1, 2), math.ceil(outputs * stride)
-        found = extend(spans, frames, frames_per_output=stride)
-        assert (found[:, 0] <= spans[:, 0] * stride + 0.5).all() and (
-            found[:, 1] >= spans[:, 1] * stride - 0.5
-        ).all()
-        assert (np.diff(found.ravel()) >= 0).all() and found.min() >= 0 and found.max() <= frames
-        silent = (found[1:, 0] - found[:-1, 1]) > 0
-        gaps = (spans[1:, 0] - spans[:-1, 1]) * stride
-        assert (gaps[silent] > 21).all() and (gaps[~silent] < 23).all()
-        labels = frame_labels(found, range(1, len(spans) + 1), frames)
-        assert [np.flatnonzero(labels == u + 1)[0] for u in range(len(spans))] == found[:, 0].tolist()
+        times = step * edges.reshape(-1, 2)
+        found = extend(times, step * outputs)
+        assert (found[:, 0] <= times[:, 0]).all() and (found[:, 1] >= times[:, 1]).all()
+        assert (np.diff(found.ravel()) >= 0).all() and found.min() >= 0 and found.max() <= step * outputs
+        gaps = times[1:, 0] - times[:-1, 1]
+        assert ((found[1:, 0] > found[:-1, 1]) == (gaps > 0.22001)).all()
+        frames = math.ceil(100 * step * outputs)
+        in_frames = np.rint(100 * found).astype(int)
+        labels = frame_labels(in_frames, range(1, len(times) + 1), frames)
+        assert [np.flatnonzero(labels == u + 1)[0] for u in range(len(times))] == in_frames[:, 0].tolist()
 
 
 @pytest.mark.parametrize(("before", "after"), [(10, 9), (10, 11), (7, 7), (1, 5), (5, 1), (997, 1105)])
@@ -128,6 +129,24 @@ def test_text_is_aligned_to_feature_frames() -> None:
     assert nothing.tokens == nothing.words == [] and nothing.spans.shape == (0, 2)
     with pytest.raises(DataError, match="no path of 3 frames"):
         align_text(log_probs[:3], "HI ABE", tokenizer, 12, frames_per_output=4)
+
+
+def test_what_is_decoded_is_where_the_aligner_puts_it() -> None:
+    tokenizer = CharTokenizer.build(TextConfig(), ["HI ABE"], Path())
+    spikes = {1: "<space>", 3: "H", 4: "I", 6: "<space>", 20: "A", 21: "B", 24: "E", 30: "<space>"}
+    log_probs = spiky(tokenizer, 40, spikes)
+    aligned = align_text(log_probs, "HI ABE", tokenizer, 160, frames_per_output=4)
+    [hypotheses] = ctc_greedy_search(log_probs[None], np.array([40]), frame_seconds=0.04)
+    found = make_transcript("a", "a.wav", 1.6, 5.0, hypotheses, tokenizer)
+    ours = [(word.text, word.start, word.end) for word in found.words]
+    assert ours == [("HI", 5.06, 5.36), ("ABE", 5.74, 6.16)]
+    assert [begin for _, begin, _ in ours] == [5 + aligned.spans[u, 0] / 100 for u in (0, 2)]
+    assert [end for _, _, end in ours] == [5 + aligned.spans[u, 1] / 100 for u in (1, 4)]
+    assert [token.text for token in found.tokens if token.text == "<space>"] == ["<space>"] * 3
+    times = [time for token in found.tokens for time in (token.start, token.end)]
+    assert times == sorted(times) and times[-1] <= 6.6
+    emitted = make_transcript("a", "a.wav", 1.6, 0.0, hypotheses, tokenizer, peaky=False)
+    assert [(word.start, word.end) for word in emitted.words] == [(0.12, 0.2), (0.8, 1.0)]
 
 
 def test_counts_of_labels() -> None:
