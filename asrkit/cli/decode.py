@@ -84,6 +84,9 @@ def command(
     several recordings in txt form each line starts with the file's name and a tab.
     """
     give_memory_back()
+    from asrkit.compiled import without_blas
+
+    without_blas()
     from asrkit.config import with_weights
     from asrkit.decoding import DECODERS, decoders_for, refuse_idle_weights, require_decoder
     from asrkit.files import atomic_write

@@ -8,15 +8,21 @@ from asrkit.compiled import compiled
 
 
 @compiled
-def link_suffixes(keys: np.ndarray, begins: np.ndarray, first: int, vocab: int, suffixes: np.ndarray) -> None:
+def link_suffixes(keys: np.ndarray, first: int, vocab: int, suffixes: np.ndarray) -> None:
     """Fill in ``suffixes[first:]``, int64[N + 1]; the rest is zero, and shorter n-grams come first.
 
     Args:
         keys: int64[N], rising, of the nodes 1 to N: parent times `vocab` plus word.
-        begins: int64[N + 2], where in `keys` the children of each node begin; the root has all words.
         first: the first node of order 2.
         vocab: words in all.
     """
+    begins = np.empty(len(suffixes) + 1, np.int64)  # where in `keys` the children of each node begin
+    node = 0
+    for place in range(len(keys)):
+        while node * vocab <= keys[place]:
+            begins[node] = place
+            node += 1
+    begins[node:] = len(keys)
     for node in range(first, len(suffixes)):
         parent = keys[node - 1] // vocab
         word = keys[node - 1] - parent * vocab

@@ -152,9 +152,10 @@ class _Cursor:
         if not 1 <= width <= 4:
             raise ValueError(f"numbers of {width} bytes")
         planes = np.frombuffer(self(count * width), np.uint8).reshape(width, count)
-        numbers = np.zeros((count, 4), np.uint8)
-        numbers[:, :width] = planes.T
-        return numbers.view("<u4")[:, 0].astype(np.int64)
+        numbers = planes[0].astype(np.int64)
+        for place, plane in enumerate(planes[1:], 1):
+            numbers += plane.astype(np.int64) << 8 * place
+        return numbers
 
     def values(self, count: int, bits: int) -> np.ndarray:
         """float32[count], themselves or from a codebook of ``2 ** bits``."""

@@ -177,7 +177,5 @@ def longest_suffixes(keys: np.ndarray, first: Sequence[int] | np.ndarray, vocab:
     from asrkit.lm._trie_kernels import link_suffixes
 
     suffixes = np.zeros(first[-1], np.int64)
-    begins = np.zeros(first[-1] + 1, np.int64)
-    np.cumsum(np.bincount(keys // vocab, minlength=first[-1]), out=begins[1:])
-    link_suffixes(keys, begins, int(first[min(2, len(first) - 1)]), vocab, suffixes)
+    link_suffixes(keys, int(first[min(2, len(first) - 1)]), vocab, suffixes)
     return suffixes
