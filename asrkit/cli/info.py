@@ -9,13 +9,14 @@ import click
 
 
 @click.command("info")
-@click.argument("model", type=click.Path(path_type=Path))
-def command(model: Path) -> None:
-    """Describe MODEL: a .asrkit bundle, an experiment folder or a checkpoint."""
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+def command(model: Path | None) -> None:
+    """Describe MODEL: a .asrkit bundle, an experiment folder or a checkpoint; or the one in asrkit."""
     from asrkit.config import difference
+    from asrkit.pretrained import packaged_model
     from asrkit.recognizer import Recognizer
 
-    recognizer = Recognizer.load(model, device="cpu")
+    recognizer = Recognizer.load(model or packaged_model(), device="cpu")
     config = recognizer.config
     parameters = sum(p.numel() for p in recognizer.model.parameters())
     facts = {

@@ -207,6 +207,11 @@ class ModelConfig:
     )
     ctc_weight: float = option(0.3, "share of CTC in the loss beside attention", low=0, high=1)
     ctc_frames: int = option(1, "CTC output frames to one encoder frame", low=1)
+    init: str = option(
+        "",
+        "start from the weights of this model as far as they fit: another experiment of the recipe, a path, "
+        "or english, the recogniser that comes with asrkit; empty: from random weights",
+    )
     consistency: float = option(
         0.0,
         "weight of how far CTC agrees on two differently masked views of each utterance, 0.2 or so; 0: one "

@@ -16,12 +16,12 @@ from asrkit.files import atomic_write, write_json
 from asrkit.progress import tell, track, transfer
 from asrkit.recipe.places import (
     Prints,
-    aligner_path,
     checked,
     given_labels,
     labels_folder,
     labels_path,
     manifest,
+    named_model,
     open_features,
     reported_sets,
     source_path,
@@ -220,7 +220,8 @@ def align(workspace: Workspace, prints: Prints) -> None:
     if workspace.config.align.labels:
         names = collect_labels(*dict.fromkeys(chain.from_iterable(files.values())))
     else:
-        aligner = Recognizer.load(aligner_path(workspace), device=workspace.device)
+        model = named_model(workspace, workspace.config.align.model)
+        aligner = Recognizer.load(model, device=workspace.device)
         names = aligner.labels or LabelSet.of(aligner.tokenizer)
     names.token_ids(load_tokenizer(workspace.folder / "tokenizer"))  # for what it refuses
     names.save(folder / "labels.txt")

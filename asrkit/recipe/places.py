@@ -124,22 +124,36 @@ def given_labels(workspace: Workspace, prints: Prints, role: str) -> list[Path]:
 
 def alignment_source(workspace: Workspace) -> list[Path]:
     """The files outside the experiment that frame labels come from: one of labels, or a model's weights."""
-    from asrkit.recognizer import newest_weights
-
     if workspace.config.align.labels == CORPUS_LABELS:
         return []
     if workspace.config.align.labels:
         return [workspace.recipe / workspace.config.align.labels]  # an absolute path stays as it is
-    model = aligner_path(workspace)
-    weights = model / "checkpoints"
-    return [newest_weights(weights) if weights.is_dir() else model]
+    return [_weights(named_model(workspace, workspace.config.align.model))]
 
 
-def aligner_path(workspace: Workspace) -> Path:
-    """The model whose alignments give frame labels."""
-    name = workspace.config.align.model
+def start_source(workspace: Workspace) -> list[Path]:
+    """The file outside the experiment whose weights training starts from, if there is one."""
+    name = workspace.config.model.init
+    return [_weights(named_model(workspace, name))] if name else []
+
+
+def named_model(workspace: Workspace, name: str) -> Path:
+    """A model that the configuration names: another experiment of this recipe, or a path.
+
+    Or ``english``, the recogniser that comes with asrkit.
+    """
+    from asrkit.pretrained import packaged_model
+
     sibling = workspace.exp / name
-    return sibling if name and sibling.is_dir() else Path(name)
+    if name and sibling.is_dir():
+        return sibling
+    return packaged_model() if name == "english" else Path(name)
+
+
+def _weights(model: Path) -> Path:
+    from asrkit.recognizer import newest_weights
+
+    return newest_weights(model / "checkpoints") if (model / "checkpoints").is_dir() else model
 
 
 def labels_folder(workspace: Workspace) -> Path:

@@ -28,6 +28,7 @@ from asrkit.recipe.places import (
     manifest,
     reported_sets,
     source_path,
+    start_source,
     tuned,
 )
 from asrkit.recipe.plan import Stage
@@ -118,7 +119,7 @@ STAGES: tuple[Stage, ...] = (
         4,
         "check",
         "name every utterance that would hurt training",
-        ("check", "model", "augment.speeds"),
+        ("check", "model", "-model.init", "augment.speeds"),
         after("tokenizer", "features"),
         data_stages.check,
         lambda w, p: [checked(w, "train"), checked(w, "dev")],
@@ -151,6 +152,7 @@ STAGES: tuple[Stage, ...] = (
         "train the model",
         (
             "model",
+            "-model.init",
             "augment",
             "features.cmvn",
             "seed",
@@ -165,6 +167,7 @@ STAGES: tuple[Stage, ...] = (
         _train_after,
         train_stages.train,
         lambda w, p: [w.folder / "checkpoints" / "fingerprint", w.folder / "cmvn.json"],
+        lambda w: [file_state(path) for path in start_source(w)] or None,
     ),
     Stage(
         8,

@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from asrkit.errors import DataError, UsageError
+from asrkit.errors import DataError, ModelError, UsageError
 from asrkit.files import atomic_write, write_json
 from asrkit.progress import tell, track
 from asrkit.recipe.places import (
@@ -19,6 +20,7 @@ from asrkit.recipe.places import (
     labels_folder,
     labels_path,
     lm_folder,
+    named_model,
     open_features,
 )
 from asrkit.recipe.workspace import Workspace
@@ -72,6 +74,8 @@ def train(workspace: Workspace, prints: Prints) -> None:
 
     torch.manual_seed(config.seed)
     model = build_model(config, len(tokens.tokens), len(names.names) if names else 0)
+    if config.model.init:
+        start_from(model, tokens.tokens, named_model(workspace, config.model.init))
     if config.model.decoder_from_lm:
         start_from_lm(model, workspace)
     tell(f"  {sum(p.numel() for p in model.parameters()):,} parameters")
@@ -100,6 +104,32 @@ def train(workspace: Workspace, prints: Prints) -> None:
         device=workspace.device,
         after_epoch=draw,
     )
+
+
+def start_from(model: AsrModel, tokens: Sequence[str], source: Path) -> None:
+    """Put the weights of another model into this one; parts that differ in shape or in tokens start afresh.
+
+    Raises:
+        ModelError: `source` is no model, or its encoder has another shape.
+    """
+    from asrkit.recognizer import Recognizer
+
+    other = Recognizer.load(source, device="cpu", lm=False)
+    same = other.tokenizer.tokens == [*tokens]
+    own = model.state_dict()
+    fits = {
+        name: tensor
+        for name, tensor in other.model.state_dict().items()
+        if name in own and own[name].shape == tensor.shape and (same or name.startswith("encoder."))
+    }
+    if strange := [name for name in own if name.startswith("encoder.") and name not in fits]:
+        raise ModelError(
+            f"{source} has another encoder: {strange[0]} differs",
+            "take the settings under model and features that `asrkit info` shows for it",
+        )
+    model.load_state_dict(own | fits)
+    fresh = sum(tensor.numel() for name, tensor in own.items() if name not in fits)
+    tell(f"  starts from {source}; {fresh:,} of its numbers are new")
 
 
 def start_from_lm(model: AsrModel, workspace: Workspace) -> None:

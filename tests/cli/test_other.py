@@ -51,10 +51,14 @@ def test_recipes_lists_and_copies(asrkit: Run, tmp_path: Path, monkeypatch: pyte
     assert asrkit("recipes", "prompts", "mine").code == 2
 
 
-def test_info_describes_a_model(asrkit: Run, experiment: Path) -> None:
+def test_info_describes_a_model(asrkit: Run, experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from asrkit import pretrained
+
     told = asrkit("info", experiment / "prompts.asrkit").out
     assert "pyramid" in told and "40 ms" in told and "english" in told
     assert asrkit("info", experiment / "decode").code == 1
+    monkeypatch.setattr(pretrained, "ENGLISH", experiment / "prompts.asrkit")
+    assert asrkit("info").out == told
 
 
 def test_score_prints_kaldi_lines_and_writes_reports(asrkit: Run, tmp_path: Path) -> None:

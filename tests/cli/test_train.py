@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, TINY, Run
+from safetensors.torch import load_file
 
 RECIPE = ROOT / "recipes" / "prompts"
 
@@ -97,6 +99,31 @@ def test_tag_and_seed_make_another_experiment_on_the_same_data(experiment: Path,
     assert "seed: 2" in (other / "config.yaml").read_text()
     weights = "checkpoints/averaged/model.safetensors"
     assert (other / weights).read_bytes() != (experiment / weights).read_bytes()
+
+
+def test_training_starts_from_another_model(experiment: Path, asrkit: Run) -> None:
+    """With a learning rate of zero what comes out is what it started from."""
+    base = ["train", RECIPE, "--exp", experiment.parents[1], *TINY, "train.lr=0", "--stop-stage", "average"]
+    done = asrkit(*base, "--tag", "three", "model.init=default")
+    assert done.code == 0, done.err
+    assert "starts from" in done.err and " 0 of its numbers are new" in done.err
+    weights = "checkpoints/averaged/model.safetensors"
+    before, after = (load_file(path / weights) for path in (experiment, experiment.parent / "three"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    dry = asrkit(*base, "--tag", "three", "--dry-run").err
+    assert "train      run" in dry and "check      done" in dry, "another start is another training"
+
+    bundle = experiment / "prompts.asrkit"
+    done = asrkit(*base, "--tag", "four", f"model.init={bundle}", "text.tokenizer=bpe", "text.vocab_size=40")
+    assert done.code == 0, done.err
+    found = load_file(experiment.parent / "four" / weights)
+    assert torch.equal(
+        found["encoder.lstms.0.ahead.weight_hh_l0"], before["encoder.lstms.0.ahead.weight_hh_l0"]
+    )
+    assert found["ctc.weight"].shape != before["ctc.weight"].shape
+    done = asrkit(*base, "--tag", "five", f"model.init={bundle}", "model.pyramid.hidden=16")
+    assert done.code == 1 and "has another encoder" in done.err and "asrkit info" in done.err
+    assert asrkit(*base, "--tag", "five", "model.init=nothing").code == 1
 
 
 def test_gpus_that_are_not_there_are_refused_at_once(tmp_path: Path, asrkit: Run) -> None:
