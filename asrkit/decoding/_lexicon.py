@@ -92,7 +92,7 @@ def word_model(
     if not weight >= 0:
         raise UsageError(f"language model weight {weight}", "it must not be negative")
     if lm is None:
-        one, two = np.zeros(1, np.int64), np.zeros(2, np.int64)
+        one, two = np.zeros(1, np.int64), np.zeros(2, np.int32)
         sure, ids = np.zeros(2, np.float32), np.zeros(len(words), np.int64)
         model = WordModel(one, sure, sure, two, two, 1, ids, 0, 0, 0.0, float(bonus))
     else:

@@ -9,14 +9,14 @@ from asrkit.compiled import compiled
 
 @compiled
 def link_suffixes(keys: np.ndarray, first: int, vocab: int, suffixes: np.ndarray) -> None:
-    """Fill in ``suffixes[first:]``, int64[N + 1]; the rest is zero, and shorter n-grams come first.
+    """Fill in ``suffixes[first:]``, int32[N + 1]; the rest is zero, and shorter n-grams come first.
 
     Args:
         keys: int64[N], rising, of the nodes 1 to N: parent times `vocab` plus word.
         first: the first node of order 2.
         vocab: words in all.
     """
-    begins = np.empty(len(suffixes) + 1, np.int64)  # where in `keys` the children of each node begin
+    begins = np.empty(len(suffixes) + 1, np.int32)  # where in `keys` the children of each node begin
     node = 0
     for place in range(len(keys)):
         while node * vocab <= keys[place]:
@@ -26,7 +26,7 @@ def link_suffixes(keys: np.ndarray, first: int, vocab: int, suffixes: np.ndarray
     for node in range(first, len(suffixes)):
         parent = keys[node - 1] // vocab
         word = keys[node - 1] - parent * vocab
-        shorter = suffixes[parent]
+        shorter = np.int64(suffixes[parent])
         while shorter != 0:
             low, high = begins[shorter], begins[shorter + 1]
             wanted = shorter * vocab + word

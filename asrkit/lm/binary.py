@@ -111,26 +111,29 @@ def _parse(content: memoryview) -> NgramModel:
     words = [UNK, BOS, EOS, *(word.decode() for word in text.split())]
     if text != "\n".join(words[3:]).encode() or table[0][0] != len(words) or len({*words}) < len(words):
         raise ValueError("its words are not distinct, or not as many as it says")
-    keys = [np.arange(len(words))]
-    log_probs, backoffs = ([np.zeros(1, np.float32), take.values(len(words), 0)] for _ in range(2))
-    first = [0, 1, 1 + len(words)]
+    first = [0, 1, *(1 + np.cumsum([size for size, _ in table])).tolist()]
+    keys = np.empty(first[-1] - 1, np.int64)
+    log_probs, backoffs = np.zeros(first[-1], np.float32), np.zeros(first[-1], np.float32)
+    keys[: len(words)] = np.arange(len(words))
+    log_probs[1 : first[2]], backoffs[1 : first[2]] = (take.values(len(words), 0) for _ in range(2))
     for n, (size, width) in enumerate(table[1:], 2):
-        counts = take.numbers(first[-1] - first[-2], width)
+        nodes = slice(first[n], first[n + 1])
+        counts = take.numbers(first[n] - first[n - 1], width)
         last = take.numbers(size, _width(len(words)))
         if counts.sum() != size or (last >= len(words)).any():
             raise ValueError(f"the {n}-grams and those one shorter do not fit")
-        keys.append(np.repeat(np.arange(first[-2], first[-1]), counts) * len(words) + last)
-        log_probs.append(take.values(size, bits))
-        backoffs.append(take.values(size, bits) if n < order else np.zeros(size, np.float32))
-        first.append(first[-1] + size)
+        last += np.repeat(np.arange(first[n - 1], first[n]) * len(words), counts)
+        keys[first[n] - 1 : first[n + 1] - 1] = last
+        log_probs[nodes] = take.values(size, bits)
+        if n < order:
+            backoffs[nodes] = take.values(size, bits)
     take.end()
-    all_keys, all_log_probs, all_backoffs = map(np.concatenate, (keys, log_probs, backoffs))
-    if (np.diff(all_keys) <= 0).any():
+    if (keys[1:] <= keys[:-1]).any():
         raise ValueError("its n-grams are out of order")
-    if not (np.isfinite(all_log_probs).all() and np.isfinite(all_backoffs).all()):
+    if not (np.isfinite(log_probs).all() and np.isfinite(backoffs).all()):
         raise ValueError("it has values that are not finite")
-    suffixes = longest_suffixes(all_keys, first, len(words))
-    return NgramModel(words, all_keys, all_log_probs, all_backoffs, suffixes, np.array(first))
+    suffixes = longest_suffixes(keys, first, len(words))
+    return NgramModel(words, keys, log_probs, backoffs, suffixes, np.array(first))
 
 
 class _Cursor:

@@ -126,7 +126,7 @@ def _smooth(
     vocab, new_word = int(listed.sum()), np.cumsum(listed) - 1
 
     keys: list[np.ndarray] = []
-    suffixes, log_probs, backoffs = [np.zeros(1, np.int64)], [np.zeros(1, np.float32)], []
+    suffixes, log_probs, backoffs = [np.zeros(1, np.int32)], [np.zeros(1, np.float32)], []
     first, counts = [ROOT, 1], [np.zeros(1, np.int64)]
     places = np.zeros(1, np.int64)  # where the n-grams one shorter are among those kept; -1: they are not
     probs = np.array([1.0 / (vocab - 1)])
@@ -148,7 +148,7 @@ def _smooth(
         probs = own + weights[parents] * probs[places[suffix]]
         log_probs.append(np.log(probs).astype(np.float32))
         keys.append((first[-2] + places[parents]) * vocab + new_word[last])
-        suffixes.append(first[-2] + places[suffix])
+        suffixes.append((first[-2] + places[suffix]).astype(np.int32))
         first.append(first[-1] + len(probs))
         counts.append(order.counts[kept])
         places = np.where(kept, np.cumsum(kept) - 1, -1)

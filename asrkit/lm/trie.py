@@ -50,7 +50,7 @@ class NgramModel:
         keys: int64[N], of node ``i + 1`` in place i.
         log_probs: float32[N + 1], log p(last word | the words before), natural.
         backoffs: float32[N + 1], what longer n-grams with this context that are not listed cost.
-        suffixes: int64[N + 1], the longest n-gram listed that a node's n-gram ends in; of the root, itself.
+        suffixes: int32[N + 1], the longest n-gram listed that a node's n-gram ends in; of the root, itself.
         first: int64[order + 2], the first node of each order from 0, and the number of nodes.
     """
 
@@ -76,8 +76,8 @@ class NgramModel:
 
     @cached_property
     def contexts(self) -> np.ndarray:
-        """int64[N + 1]: the node to go on from, which is a node's own unless it is of the highest order."""
-        nodes = np.arange(self.first[-1])
+        """int32[N + 1]: the node to go on from, which is a node's own unless it is of the highest order."""
+        nodes = np.arange(self.first[-1], dtype=np.int32)
         return np.where(nodes < self.first[self.order], nodes, self.suffixes)
 
     @property
@@ -176,6 +176,6 @@ def longest_suffixes(keys: np.ndarray, first: Sequence[int] | np.ndarray, vocab:
     """``suffixes`` of a model with these ``keys`` and ``first`` nodes of each order."""
     from asrkit.lm._trie_kernels import link_suffixes
 
-    suffixes = np.zeros(first[-1], np.int64)
+    suffixes = np.zeros(first[-1], np.int32)
     link_suffixes(keys, int(first[min(2, len(first) - 1)]), vocab, suffixes)
     return suffixes
