@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,9 @@ def _parse(content: memoryview) -> NgramModel:
     words = [UNK, BOS, EOS, *(word.decode() for word in text.split())]
     if text != "\n".join(words[3:]).encode() or table[0][0] != len(words) or len({*words}) < len(words):
         raise ValueError("its words are not distinct, or not as many as it says")
-    first = [0, 1, *(1 + np.cumsum([size for size, _ in table])).tolist()]
+    first = [0, *accumulate([size for size, _ in table], initial=1)]
+    if sum(size for size, _ in table) > unpacked:
+        raise ValueError("it claims more n-grams than it has bytes")
     keys = np.empty(first[-1] - 1, np.int64)
     log_probs, backoffs = np.zeros(first[-1], np.float32), np.zeros(first[-1], np.float32)
     keys[: len(words)] = np.arange(len(words))
