@@ -132,9 +132,10 @@ def _validate_combinations(config: Config) -> None:
             "add ctc to model.heads",
         ),
         (
-            (augment.volume_db > 0 or augment.noise_share > 0 or augment.reverb_share > 0)
+            any((augment.warp, augment.volume_db, augment.noise_share, augment.reverb_share))
             and config.features.kind not in ("fbank", "mel"),
-            f"augment.volume_db, noise_share or reverb_share with features of kind {config.features.kind}",
+            "augment.warp, volume_db, noise_share or reverb_share with features of kind "
+            f"{config.features.kind}",
             "they need fbank or mel",
         ),
         (

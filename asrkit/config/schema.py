@@ -243,6 +243,12 @@ class AugmentConfig:
     speeds: list[float] = option(
         [0.9, 1.0, 1.1], "speed perturbation factors, one drawn per utterance and epoch"
     )
+    warp: float = option(
+        0.0,
+        "speakers' vocal tracts are made up to so much shorter or longer, a share, 0.1 or so (fbank, mel)",
+        low=0,
+        high=0.5,
+    )
     volume_db: float = option(
         0.0, "utterances are made up to so much louder or softer, in dB (fbank, mel)", low=0
     )

@@ -42,23 +42,31 @@ def _stretch(size: int, widest: int, generator: torch.Generator) -> slice:
     return slice(start, start + width)
 
 
-def distort(feats: Tensor, generator: torch.Generator, config: AugmentConfig) -> Tensor:
-    """Put an utterance into a room, add noise, and make it louder or softer, in its log-mel energies.
+def distort(
+    feats: Tensor, generator: torch.Generator, config: AugmentConfig, centres: np.ndarray | None = None
+) -> Tensor:
+    """Change the speaker, the room, the noise and the loudness of an utterance, in its log-mel energies.
 
-    Of powers that add up in a band, as those of speech, echo and noise do on average, this needs no audio.
-    The room is a tail of power that decays exponentially (Polack's model; Lebart et al., "A new method based
-    on spectral subtraction for speech dereverberation", 2001), 0 to 15 dB softer than the speech. The noise
-    is stationary, with a random tilt of up to 20 dB over the band. A gain adds the same to every logarithm.
+    The speaker's vocal tract becomes shorter or longer (:func:`warp`).
+
+    Of powers that add up in a band, as those of speech, echo and noise do on average, the others need no
+    audio. The room is a tail of power that decays exponentially (Polack's model; Lebart et al., "A new method
+    based on spectral subtraction for speech dereverberation", 2001), 0 to 15 dB softer than the speech. The
+    noise is stationary, with a random tilt of up to 20 dB over the band. A gain adds the same to every
+    logarithm.
 
     Args:
         feats: natural logarithms of powers f32[T, F] of one utterance, before normalisation.
         generator: the only source of randomness.
         config: how often and how much.
+        centres: in Hz, of the F filters, for the speaker.
     """
 
     def draw(low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=generator))
 
+    if config.warp and centres is not None:
+        feats = warp(feats, draw(1 - config.warp, 1 + config.warp), centres)
     if config.reverb_share and draw(0, 1) < config.reverb_share:
         decay = 10 ** (-6 / draw(config.reverb_frames / 4, config.reverb_frames))
         share = 10 ** (-draw(0, 15) / 10) * (1 - decay)
@@ -77,6 +85,28 @@ def distort(feats: Tensor, generator: torch.Generator, config: AugmentConfig) ->
     if config.volume_db:
         feats = feats + draw(-config.volume_db, config.volume_db) * (math.log(10) / 10)
     return feats
+
+
+def warp(feats: Tensor, factor: float, centres: np.ndarray) -> Tensor:
+    """Stretch the frequency axis of log-mel energies, as a vocal tract of another length does.
+
+    Vocal tract length perturbation (Jaitly and Hinton, "Vocal tract length perturbation (VTLP) improves
+    speech recognition", 2013, section 3): what was at f Hz comes to f / `factor`; above 4800 Hz the axis is
+    bent, so that its upper end stays where it is. Between filters it is interpolated.
+
+    Args:
+        feats: f32[T, F].
+        factor: about 1.
+        centres: of the filters in Hz, f64[F], rising.
+    """
+    top = centres[-1]
+    bend = min(4800.0, 0.6 * top) * min(factor, 1)
+    slope = (top - bend) / (top - bend / factor)
+    heard = np.where(centres <= bend / factor, factor * centres, top - slope * (top - centres))
+    places = np.interp(heard, centres, np.arange(len(centres)))
+    below = np.minimum(places.astype(np.int64), len(centres) - 2)
+    share = torch.from_numpy((places - below).astype(np.float32))
+    return feats[:, below] * (1 - share) + feats[:, below + 1] * share
 
 
 def speed_perturb(wave: np.ndarray, factor: float, sample_rate: int) -> np.ndarray:

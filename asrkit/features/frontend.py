@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -147,13 +148,30 @@ def kaldi_filters(rate: int, fft_size: int, bins: int, low_hz: float, high_hz: f
     Triangles of height 1, straight on the scale mel = 1127 ln(1 + Hz / 700), in even steps from `low_hz`
     to `high_hz`.
     """
-    low, high = (1127 * math.log1p(hz / 700) for hz in (low_hz, high_hz))
-    edges = torch.linspace(low, high, bins + 2, dtype=torch.float64)
+    edges = kaldi_edges(bins, low_hz, high_hz)
     hz = torch.arange(fft_size // 2 + 1, dtype=torch.float64) * rate / fft_size
     mel = (1127 * torch.log1p(hz / 700))[:, None]
     rising = (mel - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - mel) / (edges[2:] - edges[1:-1])
     return torch.minimum(rising, falling).clamp(min=0)
+
+
+def kaldi_edges(bins: int, low_hz: float, high_hz: float) -> Tensor:
+    """On the mel scale f64[bins + 2], where Kaldi's filters begin, peak and end."""
+    low, high = (1127 * math.log1p(hz / 700) for hz in (low_hz, high_hz))
+    return torch.linspace(low, high, bins + 2, dtype=torch.float64)
+
+
+def filter_centres(config: FeatureConfig) -> np.ndarray | None:
+    """Where the filters of log-mel features peak, in Hz, f64[F]; None of other features."""
+    if config.kind == "fbank":
+        mel = kaldi_edges(config.mel_bins, config.low_hz, config.top_hz)[1:-1].numpy()
+        return 700 * np.expm1(mel / 1127)
+    if config.kind == "mel":
+        from librosa import mel_frequencies
+
+        return mel_frequencies(config.mel_bins + 2, fmin=config.low_hz, fmax=config.top_hz)[1:-1]
+    return None
 
 
 def liftered_dct(bins: int, cepstra: int) -> Tensor:

@@ -38,6 +38,7 @@ def train(workspace: Workspace, prints: Prints) -> None:
 
     from asrkit.data.manifest import read_manifest
     from asrkit.features.cmvn import Cmvn, CmvnStats
+    from asrkit.features.frontend import filter_centres
     from asrkit.models.asr import build_model
     from asrkit.report.attention import draw_attention
     from asrkit.report.results import environment
@@ -70,7 +71,8 @@ def train(workspace: Workspace, prints: Prints) -> None:
             utterances = [u for u in utterances if u.id in labels]
             if unlabelled:
                 tell(f"  {role}: {len(unlabelled)} utterances without labels are left out")
-        return SpeechSource(utterances, [tokens.encode(u.text) for u in utterances], features, cmvn, labels)
+        encoded = [tokens.encode(u.text) for u in utterances]
+        return SpeechSource(utterances, encoded, features, cmvn, labels, filter_centres(config.features))
 
     torch.manual_seed(config.seed)
     model = build_model(config, len(tokens.tokens), len(names.names) if names else 0)

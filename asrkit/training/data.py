@@ -112,6 +112,7 @@ class SpeechSource(Source):
         features: those of every utterance at speed 1 (and at other speeds, if they are asked for).
         cmvn: normalisation.
         labels: for a frame head, the label of each feature frame of each utterance.
+        centres: of the filters in Hz, for changes of the speaker.
     """
 
     def __init__(
@@ -121,9 +122,10 @@ class SpeechSource(Source):
         features: Features,
         cmvn: Cmvn,
         labels: Mapping[str, np.ndarray] | None = None,
+        centres: np.ndarray | None = None,
     ) -> None:
         super().__init__(utterances, tokens, [u.duration for u in utterances])
-        self.features, self.cmvn, self.labels = features, cmvn, labels
+        self.features, self.cmvn, self.labels, self.centres = features, cmvn, labels, centres
 
     def batch(self, items: Sequence[Item], changes: Changes | None = None) -> Batch:
         """Read, normalise and, if asked, change and mask the features of `items`, and pad them together."""
@@ -136,7 +138,9 @@ class SpeechSource(Source):
         items, features = [*items] * views, read * views
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         if augment is not None:
-            features = [distort(f, g, augment) for f, g in zip(features, generators, strict=True)]
+            features = [
+                distort(f, g, augment, self.centres) for f, g in zip(features, generators, strict=True)
+            ]
         feat_lens = torch.tensor([len(f) for f in features])
         padded = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
         padded = F.pad(padded, (0, 0, 0, -padded.shape[1] % ROUND))

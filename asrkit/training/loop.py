@@ -210,14 +210,15 @@ def end_epoch(state: TrainState, config: TrainConfig, dev_error: float, over: bo
 def evaluate(
     model: Trainable, dev_set: Source, config: TrainConfig, device: torch.device, precision: torch.dtype
 ) -> tuple[float, float]:
-    """Mean loss per utterance and error rate on `dev_set`.
+    """Mean loss per utterance and error rate on `dev_set`, of which each process takes a share.
 
     With CTC alone, the error rate is that of greedy decoding. Other heads, and language models, are measured
     by the share of labels that they do not expect: of tokens, given those before, or of frames.
     """
     model.eval()
     loss, errors, counted = 0.0, 0, 0
-    plan = dev_set.plan(config.batch_seconds, shuffle=False)
+    rank, world = processes.start_processes()
+    plan = dev_set.plan(config.batch_seconds, shuffle=False)[rank::world]
     for items, made in zip(plan, ahead(dev_set.batch, plan, config.loaders), strict=True):
         batch = made.to(device)
         with autocast(device, precision):
@@ -238,7 +239,8 @@ def evaluate(
         errors += int(((scores.argmax(dim=-1) != targets) & (targets >= 0)).sum())
         counted += int((targets >= 0).sum())
     model.train()
-    return loss / max(1, len(dev_set.utterances)), errors / max(1, counted)
+    loss, wrong, asked = processes.total([loss, errors, counted], device)
+    return loss / max(1, len(dev_set.utterances)), wrong / max(1.0, asked)
 
 
 def make_optimizer(model: Trainable, config: TrainConfig) -> torch.optim.Optimizer:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from asrkit.config import AugmentConfig, FeatureConfig
 from asrkit.data.audio import read_audio
 from asrkit.errors import ModelError
-from asrkit.features.augment import distort, spec_augment, speed_perturb
+from asrkit.features.augment import distort, spec_augment, speed_perturb, warp
 from asrkit.features.cmvn import Cmvn, CmvnStats
-from asrkit.features.frontend import Frontend
+from asrkit.features.frontend import Frontend, filter_centres
 
 KINDS = ["fbank", "mel", "mfcc"]
 
@@ -263,6 +263,42 @@ def test_noise_flutters_as_that_of_a_recording(sentence: np.ndarray) -> None:
     ours = distorted(silence, 1, noise_share=1.0)[1:]
     trend = ours.mean(dim=0)
     assert 0.3 < float((ours - trend).std() / (real - real.mean(dim=0)).std()) < 3
+
+
+@pytest.mark.parametrize("kind", ["fbank", "mel"])
+def test_another_vocal_tract_moves_a_tone(kind: str) -> None:
+    centres = filter_centres(FeatureConfig(kind=kind))
+    assert centres is not None
+
+    def tone(hz: float) -> torch.Tensor:
+        return energies(0.1 * np.sin(2 * np.pi * hz * np.arange(8000) / 16000), kind)
+
+    def peak(feats: torch.Tensor) -> float:
+        return float(np.interp(feats.mean(dim=0).argmax(), np.arange(len(centres)), centres))
+
+    for hz in (300.0, 1000.0, 2500.0, 4000.0):
+        assert peak(tone(hz)) == pytest.approx(hz, rel=0.06)
+        for factor in (0.85, 0.95, 1.1):
+            moved = warp(tone(hz), factor, centres)
+            assert peak(moved) == pytest.approx(hz / factor, rel=0.06)
+            assert peak(moved) == pytest.approx(peak(tone(hz / factor)), rel=0.05)
+    feats = tone(1000.0)
+    torch.testing.assert_close(warp(feats, 1.0, centres), feats)
+    for factor in (0.8, 1.2):
+        same = warp(torch.arange(len(centres), dtype=torch.float32)[None], factor, centres)
+        assert bool((same.diff() >= 0).all()) and float(same.max()) == len(centres) - 1
+
+
+def test_speakers_are_drawn_evenly(sentence: np.ndarray) -> None:
+    feats, centres = energies(sentence), filter_centres(FeatureConfig())
+    found = [
+        distort(feats, torch.Generator().manual_seed(seed), AugmentConfig(warp=0.1), centres)
+        for seed in range(40)
+    ]
+    shift = [float((f.mean(dim=0) - feats.mean(dim=0))[40:60].mean()) for f in found]
+    assert min(shift) < 0 < max(shift)
+    again = distort(feats, torch.Generator().manual_seed(0), AugmentConfig(warp=0.1), centres)
+    assert torch.equal(again, found[0]) and not torch.equal(found[0], found[1])
 
 
 def test_echo_decays_as_in_a_room(sentence: np.ndarray) -> None:
