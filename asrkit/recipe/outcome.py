@@ -14,6 +14,7 @@ from safetensors import safe_open
 from asrkit.data.utterance import Utterance
 from asrkit.decoding import DECODERS
 from asrkit.errors import DataError
+from asrkit.models.weights import SCALE
 from asrkit.recipe.homework import Homework
 from asrkit.recipe.places import decode_folder, labels_folder, labels_path, reported_sets, source_path
 from asrkit.recipe.workspace import Workspace
@@ -167,7 +168,8 @@ def describe(workspace: Workspace, sets: Mapping[str, Sequence[Utterance]]) -> E
     config = workspace.config
     saved = workspace.folder / "checkpoints"
     with safe_open(newest_weights(saved), "pt") as weights:
-        parameters = sum(int(weights.get_tensor(name).numel()) for name in weights.keys())  # noqa: SIM118
+        names = [name for name in weights.keys() if not name.endswith(SCALE)]  # noqa: SIM118
+        parameters = sum(int(weights.get_tensor(name).numel()) for name in names)
     trained = read_state(checkpoints(saved)[-1]).seconds
     return Experiment(
         recipe=config.name,
