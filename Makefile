@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Of the test set: prompts the recogniser has not heard.
-RECORDINGS := $(patsubst %,recipes/prompts/data/audio/%.opus,vm-tempgreeting conf-now-unmuted vm-newpassword)
+RECORDINGS := $(sort $(wildcard tests/audio/*.flac))
+# Of the test set: prompts that a recogniser trained on recipes/prompts has not heard.
+PROMPTS := $(patsubst %,recipes/prompts/data/audio/%.opus,vm-tempgreeting conf-now-unmuted vm-newpassword)
 
-.PHONY: setup demo test test-all lint bench clean
+.PHONY: setup demo demo-train test test-all lint bench clean
 
 setup: .venv/ready
 
@@ -16,8 +17,11 @@ setup: .venv/ready
 	touch $@
 
 demo: .venv/ready
+	$(BIN)/asrkit decode $(RECORDINGS)
+
+demo-train: .venv/ready
 	$(BIN)/asrkit train recipes/prompts
-	$(BIN)/asrkit decode --model exp/prompts/default/prompts.asrkit $(RECORDINGS)
+	$(BIN)/asrkit decode --model exp/prompts/default/prompts.asrkit $(PROMPTS)
 
 test: .venv/ready lint
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
