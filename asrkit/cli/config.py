@@ -32,7 +32,7 @@ def command(recipe: str, overrides: tuple[str, ...], diff: bool, explain: str | 
             meta = known[key].metadata
             click.echo(f"{key} = {value(config, key)}   (default {value(default, key)})\n    {meta['help']}")
             if meta["choices"]:
-                click.echo("    one of: " + ", ".join(meta["choices"]))
+                click.echo("    one of: " + ", ".join(map(str, meta["choices"])))
             bounds = [
                 f"{word} {meta[name]:g}"
                 for name, word in (("low", "at least"), ("high", "at most"))
