@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import gc
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8
 
 
-def seldom_look_for_cycles() -> None:
-    """Let Python look for objects that hold each other less often, and not at its end.
+@contextmanager
+def without_looking_for_cycles() -> Iterator[None]:
+    """Within, Python does not look for objects that hold each other; later, not among those made within.
 
-    Importing torch and numba makes a million objects that stay; to go through them again and again took 1.3
-    of the 5.5 seconds in which `asrkit decode` writes down its first recording.
+    Importing torch and numba and opening a model makes a million objects that stay: to go through them again
+    and again, and once more at the end, took 1.3 of the 5.5 seconds of a first `asrkit decode`.
     """
-    gc.set_threshold(100_000)
-    atexit.register(gc.freeze)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def keep_freed_memory() -> None:

@@ -9,7 +9,6 @@ import click
 
 from asrkit import __version__
 from asrkit.errors import AsrkitError
-from asrkit.memory import seldom_look_for_cycles
 
 VERBS = {
     "prepare": "make a recipe for your own recordings and transcripts",
@@ -73,7 +72,6 @@ def one_line(text: str) -> str:
 
 def main() -> None:
     """Entry point: exit code 0, 1 (data or model), 2 (usage) or 130 (interrupted)."""
-    seldom_look_for_cycles()
     try:
         cli.main(standalone_mode=False)
     except AsrkitError as error:

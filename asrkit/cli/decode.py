@@ -14,7 +14,7 @@ import click
 from asrkit.cli import complain, one_line
 from asrkit.cli.options import recognizer_options
 from asrkit.errors import AsrkitError, DataError, UsageError
-from asrkit.memory import give_memory_back
+from asrkit.memory import give_memory_back, without_looking_for_cycles
 
 if TYPE_CHECKING:
     from asrkit.recognizer import Recognizer
@@ -87,12 +87,13 @@ def command(
     from asrkit.compiled import without_blas
 
     without_blas()
-    from asrkit.config import with_weights
-    from asrkit.decoding import DECODERS, decoders_for, refuse_idle_weights, require_decoder
-    from asrkit.files import atomic_write
-    from asrkit.progress import tell
-    from asrkit.recognizer import Recognizer, whole_file
-    from asrkit.report.transcripts import ONE_EACH, find_writer
+    with without_looking_for_cycles():
+        from asrkit.config import with_weights
+        from asrkit.decoding import DECODERS, decoders_for, refuse_idle_weights, require_decoder
+        from asrkit.files import atomic_write
+        from asrkit.progress import tell
+        from asrkit.recognizer import Recognizer, whole_file
+        from asrkit.report.transcripts import ONE_EACH, find_writer
 
     write = find_writer(form)
     paths, failed = find_recordings(audio)
@@ -102,7 +103,8 @@ def command(
     folder = output_folder(output)
     if form in ONE_EACH and folder is None and count > 1:
         raise UsageError(f"a file of {form} holds one recording, not {count}", "give a folder: -o FOLDER/")
-    recognizer = Recognizer.load(model, device=device, threads=threads)
+    with without_looking_for_cycles():
+        recognizer = Recognizer.load(model, device=device, threads=threads)
     settings = recognizer.settings
     settings = replace(
         settings,
