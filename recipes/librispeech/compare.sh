@@ -24,8 +24,9 @@ system unigram text.tokenizer=unigram text.vocab_size=300
 system joint model=las text.tokenizer=phone decode=rescoring 'decode.tune={ctc_weight: [0.5], lm_weight: [1.0]}'
 system hidden-256 $shape.hidden=256
 system hidden-512 $shape.hidden=512
-system conformer model=conformer-ctc model.conformer.dim=192 model.conformer.ff=768 model.conformer.layer_drop=0.0
-system conformer-depth model=conformer-ctc model.conformer.dim=192 model.conformer.ff=768 model.conformer.layer_drop=0.15
+conformer=(model=conformer-ctc decode=lexicon model.conformer.dim=192 model.conformer.ff=768 train.lr=6e-4)
+system conformer "${conformer[@]}" model.conformer.layer_drop=0.0
+system conformer-depth "${conformer[@]}" model.conformer.layer_drop=0.15
 system one-speed augment.speeds=[1.0]
 system no-masks augment.time_masks=0 augment.freq_masks=0
 system volume augment.volume_db=10
@@ -34,5 +35,6 @@ system dropout-0.1 $shape.dropout=0.1
 system two-views model.consistency=0.2 train.epochs=4
 system best-epoch train.average=1
 system seed-2 seed=2
-[ "$only" = ".*" ] && asrkit results "$exp/librispeech/default" "${tags[@]}" --title "LibriSpeech, six hours" \
-    -o "$exp/librispeech/RESULTS.md"
+if [ "$only" = ".*" ]; then
+    asrkit results "$exp/librispeech/default" "${tags[@]}" --title "LibriSpeech, six hours" -o "$exp/librispeech/RESULTS.md"
+fi

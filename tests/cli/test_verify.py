@@ -13,6 +13,7 @@ import torch
 from conftest import PROMPTS, SENTENCES, Run
 from safetensors.torch import load_file, save_file
 
+from asrkit import pretrained
 from asrkit.align import ctc as align_ctc
 from asrkit.data.audio import read_audio
 from asrkit.decoding import ctc_greedy, ctc_prefix_beam, ctc_prefix_score
@@ -42,7 +43,13 @@ def test_a_sound_model_agrees_on_given_and_on_own_recordings(
         assert f"{len(files) or 5} recordings" in done.out
 
 
-def test_what_cannot_be_verified_is_refused(experiment: Path, asrkit: Run, tmp_path: Path) -> None:
+def test_what_cannot_be_verified_is_refused(
+    experiment: Path, asrkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without_model:
+        without_model.setattr(pretrained, "ENGLISH", tmp_path / "none.asrkit")
+        done = asrkit("verify", AUDIO)
+    assert done.code == 2 and "--model" in done.err
     for audio in (tmp_path / "none.wav", tmp_path):
         done = asrkit("verify", "--model", experiment, audio)
         assert done.code == 1 and str(audio) in done.err and "hint:" in done.err
