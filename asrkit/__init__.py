@@ -32,10 +32,13 @@ def load(model: str | Path | None = None, *, device: str = "auto", threads: int 
     Raises:
         AsrkitError: it is none of these, or damaged; or none is named and the package has none.
     """
+    from asrkit.parts import open_parts
     from asrkit.pretrained import packaged_model
-    from asrkit.recognizer import Recognizer
 
-    return Recognizer.load(packaged_model() if model is None else model, device=device, threads=threads)
+    with open_parts(packaged_model() if model is None else Path(model)) as parts:
+        from asrkit.recognizer import Recognizer  # torch is imported while a language model is read
+
+        return Recognizer.of(parts, device=device, threads=threads)
 
 
 def score(

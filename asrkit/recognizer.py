@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import chain
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from asrkit.bundle import Bundle, pack
-from asrkit.config import Config, DecodeConfig, parse_config, with_weights
+from asrkit.config import Config, DecodeConfig, with_weights
 from asrkit.data.audio import as_wave, stream_audio
 from asrkit.data.pieces import cut_at_pauses
 from asrkit.data.utterance import Utterance
@@ -26,12 +24,14 @@ from asrkit.errors import AsrkitError, ConfigError, DataError, ModelError
 from asrkit.features.cmvn import Cmvn, CmvnStats
 from asrkit.features.frontend import make_frontend
 from asrkit.features.signal import read_signal
-from asrkit.lm.g2p import LM_LEXICON, open_tokenizer
-from asrkit.lm.model import LanguageModel, lm_files, load_lm
+from asrkit.lm.g2p import open_tokenizer
+from asrkit.lm.model import LanguageModel, load_lm
+from asrkit.lm.stored import LM_LEXICON
 from asrkit.models.asr import AsrModel, Batch, build_model
 from asrkit.models.encoded import Encoded
 from asrkit.models.weights import load_weights
 from asrkit.parallel import ahead
+from asrkit.parts import CTC_PRIOR, Parts, open_parts
 from asrkit.text.labels import LabelCounts, LabelSet
 from asrkit.text.tokenizer import Tokenizer
 from asrkit.training.hardware import choose_device
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from asrkit.decoding import Search
 
 
-CTC_PRIOR, LEAST_PRIOR = "ctc_prior.json", 1e-6
+LEAST_PRIOR = 1e-6
 PIECE_SECONDS = 30.0  # about the longest utterances that recognisers are trained on
 EVEN_SECONDS = 2.0  # pieces are padded to a multiple: oneDNN keeps compiled code for each length it met
 
@@ -115,33 +115,43 @@ class Recognizer:
         Raises:
             ModelError: it is none of these, or damaged.
         """
+        with open_parts(Path(path), lm) as parts:
+            return cls.of(parts, device=device, threads=threads)
+
+    @classmethod
+    def of(cls, parts: Parts, *, device: str = "auto", threads: int = 0) -> Recognizer:
+        """Made of the parts of a model; see :meth:`load`."""
         if threads:
             torch.set_num_threads(threads)
         place = choose_device(device)
-        with tempfile.TemporaryDirectory() as scratch:
-            parts = find_parts(Path(path), Path(scratch))
-            config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))
-            tokenizer = open_tokenizer(parts["tokenizer"], parts["lm"] / LM_LEXICON)
-            labels = counts = None
-            if "frame" in config.model.heads:
-                labels = LabelSet.load(parts["labels"] / "labels.txt")
-                counts = LabelCounts.load(parts["labels"] / "counts.json")
-            model = build_model(config, len(tokenizer.tokens), len(labels.names) if labels else 0)
-            load_weights(parts["model.safetensors"], model)
-            if parts["tuned.json"].exists():
-                config.decode = tuned_settings(config.decode, parts["tuned.json"])
-            return cls(
-                config,
-                model,
-                tokenizer,
-                CmvnStats.load(parts["cmvn.json"]),
-                place,
-                threads or torch.get_num_threads(),
-                lm=load_lm(config.lm, parts["lm"], len(tokenizer.tokens), place) if lm else None,
-                labels=labels,
-                counts=counts,
-                ctc_prior=read_ctc_prior(parts[CTC_PRIOR], len(tokenizer.tokens)),
-            )
+        files, config = parts.files, parts.config
+        tokenizer = open_tokenizer(files["tokenizer"], files["lm"] / LM_LEXICON)
+        labels = counts = None
+        if "frame" in config.model.heads:
+            labels = LabelSet.load(files["labels"] / "labels.txt")
+            counts = LabelCounts.load(files["labels"] / "counts.json")
+        model = build_model(config, len(tokenizer.tokens), len(labels.names) if labels else 0)
+        load_weights(files["model.safetensors"], model)
+        if files["tuned.json"].exists():
+            config.decode = tuned_settings(config.decode, files["tuned.json"])
+        ctc_prior = read_ctc_prior(files[CTC_PRIOR], len(tokenizer.tokens))
+        lm = None
+        if parts.ngram:
+            lm = LanguageModel(config.lm.kind, ngram=parts.ngram.result())
+        elif parts.lm:
+            lm = load_lm(config.lm, files["lm"], len(tokenizer.tokens), place)
+        return cls(
+            config,
+            model,
+            tokenizer,
+            CmvnStats.load(files["cmvn.json"]),
+            place,
+            threads or torch.get_num_threads(),
+            lm=lm,
+            labels=labels,
+            counts=counts,
+            ctc_prior=ctc_prior,
+        )
 
     def transcribe(self, audio: str | Path | tuple[np.ndarray, int]) -> Transcript:
         """The transcript of one recording: an audio file, or samples and their rate in Hz.
@@ -379,37 +389,6 @@ def whole_file(path: str | Path) -> Utterance:
     return Utterance(id=Path(path).stem, audio=str(path), start=0.0, duration=0.0, text="", speaker="")
 
 
-def find_parts(path: Path, scratch: Path) -> dict[str, Path]:
-    """Where the parts of a model are: ``config.yaml``, ``cmvn.json``, ``tokenizer``, ``model.safetensors``.
-
-    And where ``lm``, ``labels``, ``tuned.json`` and ``ctc_prior.json`` are, if it has them.
-
-    Args:
-        path: a bundle (file or folder), an experiment folder, or a checkpoint in one.
-        scratch: receives the content of a bundle.
-
-    Raises:
-        ModelError: `path` is none of these.
-    """
-    if (path.is_file() and path.suffix != ".safetensors") or (path / "manifest.json").is_file():
-        Bundle.open(path).extract(scratch)
-        folder, weights = scratch, scratch / "model.safetensors"
-    elif (path / "checkpoints").is_dir():
-        folder, weights = path, newest_weights(path / "checkpoints")
-    else:
-        weights = path if path.is_file() else path / "model.safetensors"
-        folder = weights.parent.parent.parent
-    needed = {name: folder / name for name in ("config.yaml", "cmvn.json", "tokenizer")}
-    needed["model.safetensors"] = weights
-    for name, part in needed.items():
-        if not part.exists():
-            raise ModelError(
-                f"{path} is not a model: {name} is missing",
-                "give a .asrkit bundle, an experiment folder or a checkpoint in one",
-            )
-    return needed | {name: folder / name for name in ("lm", "labels", "tuned.json", CTC_PRIOR)}
-
-
 def tuned_settings(settings: DecodeConfig, path: Path) -> DecodeConfig:
     """`settings` with the weights that tuning chose. Raises ModelError for a file it did not write."""
     try:
@@ -433,33 +412,3 @@ def read_ctc_prior(path: Path, vocab: int) -> torch.Tensor | None:
     if prior.shape != (vocab,) or not (prior >= 0).all():
         raise ModelError(f"{path} does not hold {vocab} probabilities", "measure again: --stage average")
     return prior.clamp(min=LEAST_PRIOR).log()
-
-
-def newest_weights(folder: Path) -> Path:
-    """The averaged weights, or before there are any those of the last checkpoint."""
-    from asrkit.training.checkpoint import checkpoints
-
-    averaged = folder / "averaged" / "model.safetensors"
-    last = checkpoints(folder)
-    return averaged if averaged.exists() or not last else last[-1] / "model.safetensors"
-
-
-def pack_experiment(folder: Path, out: Path, card: str) -> Path:
-    """Pack an experiment's recogniser into one ``.asrkit`` file.
-
-    Args:
-        folder: the experiment.
-        out: the file to write.
-        card: the model card (Markdown).
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        parts = find_parts(folder, Path(scratch))
-        config = parse_config(parts["config.yaml"].read_text(encoding="utf-8"), str(parts["config.yaml"]))
-    content: dict[str, Path | bytes] = {name: part for name, part in parts.items() if part.is_file()}
-    content |= {f"tokenizer/{p.name}": p for p in sorted(parts["tokenizer"].iterdir())}
-    content |= {f"lm/{name}": parts["lm"] / name for name in lm_files(config.lm)}
-    if (spoken := parts["lm"] / LM_LEXICON).exists():
-        content[f"lm/{LM_LEXICON}"] = spoken
-    if "frame" in config.model.heads:
-        content |= {f"labels/{name}": parts["labels"] / name for name in ("labels.txt", "counts.json")}
-    return pack({**content, "README.md": card.encode()}, out, {"experiment": folder.name})

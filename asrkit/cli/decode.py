@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from asrkit import load
 from asrkit.cli import complain, one_line
 from asrkit.cli.options import recognizer_options
 from asrkit.errors import AsrkitError, DataError, UsageError
@@ -87,13 +88,10 @@ def command(
     from asrkit.compiled import without_blas
 
     without_blas()
-    with without_looking_for_cycles():
-        from asrkit.config import with_weights
-        from asrkit.decoding import DECODERS, decoders_for, refuse_idle_weights, require_decoder
-        from asrkit.files import atomic_write
-        from asrkit.progress import tell
-        from asrkit.recognizer import Recognizer, whole_file
-        from asrkit.report.transcripts import ONE_EACH, find_writer
+    from asrkit.config import with_weights
+    from asrkit.files import atomic_write
+    from asrkit.progress import tell
+    from asrkit.report.transcripts import ONE_EACH, find_writer
 
     write = find_writer(form)
     paths, failed = find_recordings(audio)
@@ -104,7 +102,9 @@ def command(
     if form in ONE_EACH and folder is None and count > 1:
         raise UsageError(f"a file of {form} holds one recording, not {count}", "give a folder: -o FOLDER/")
     with without_looking_for_cycles():
-        recognizer = Recognizer.load(model, device=device, threads=threads)
+        recognizer = load(model, device=device, threads=threads)
+        from asrkit.decoding import DECODERS, decoders_for, refuse_idle_weights, require_decoder
+        from asrkit.recognizer import whole_file
     settings = recognizer.settings
     settings = replace(
         settings,

@@ -127,8 +127,8 @@ def _validate_combinations(config: Config) -> None:
             "use model.decoder=transformer",
         ),
         (
-            model.consistency > 0 and "ctc" not in model.heads,
-            "model.consistency without a CTC head",
+            (model.consistency > 0 or model.crf_weight > 0) and "ctc" not in model.heads,
+            "model.consistency or model.crf_weight without a CTC head",
             "add ctc to model.heads",
         ),
         (

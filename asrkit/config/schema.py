@@ -207,6 +207,13 @@ class ModelConfig:
     )
     ctc_weight: float = option(0.3, "share of CTC in the loss beside attention", low=0, high=1)
     ctc_frames: int = option(1, "CTC output frames to one encoder frame", low=1)
+    crf_weight: float = option(
+        0.0,
+        "share in the CTC loss of CTC-CRF, which tells the transcript from all else that is likely under a "
+        "trigram of the training transcripts' tokens, 0.9 or so; 0: CTC alone",
+        low=0,
+        high=1,
+    )
     init: str = option(
         "",
         "start from the weights of this model as far as they fit: another experiment of the recipe, a path, "

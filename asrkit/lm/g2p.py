@@ -30,7 +30,6 @@ GAIN = 1e-3  # of the mean log-likelihood of an entry; alignment ends when an it
 ITERATIONS = 30
 LIMIT = 1 << 25  # graphones that there could be; each takes some numbers while letters and phones are aligned
 MODEL = "g2p.safetensors"
-LM_LEXICON = "lexicon.txt"  # beside an n-gram model of words: predicted pronunciations of its words
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from asrkit.config import LmConfig, TransformerDecoderConfig, neural_lm_shape
-from asrkit.lm.ngram import NgramModel, read_ngram
+from asrkit.lm.ngram import NgramModel
+from asrkit.lm.stored import WEIGHTS, read_stored_ngram
 from asrkit.models.asr import Batch, Loss
 from asrkit.models.decoders import decoder_inputs, decoder_loss, decoder_targets
 from asrkit.models.decoders.transformer import TransformerDecoder
 from asrkit.models.weights import load_weights
-
-NGRAM, WEIGHTS = "lm.ngram", "averaged/model.safetensors"
-OLD_NGRAM = "lm.arpa"  # of experiments and bundles made before there was a binary form
 
 
 class NeuralLm(nn.Module):
@@ -55,13 +53,6 @@ class LanguageModel:
     network: NeuralLm | None = None
 
 
-def lm_files(config: LmConfig) -> list[str]:
-    """The files of a language model that decoding needs, relative to its folder."""
-    if config.kind == "none":
-        return []
-    return [NGRAM] if config.kind.endswith("-ngram") else [WEIGHTS]
-
-
 def load_lm(config: LmConfig, folder: Path, vocab: int, device: torch.device) -> LanguageModel | None:
     """What the stage lm left in `folder`; None when the configuration has no language model.
 
@@ -72,8 +63,7 @@ def load_lm(config: LmConfig, folder: Path, vocab: int, device: torch.device) ->
     if config.kind == "none":
         return None
     if config.kind.endswith("-ngram"):
-        old = (folder / OLD_NGRAM).exists() and not (folder / NGRAM).exists()
-        return LanguageModel(config.kind, ngram=read_ngram(folder / (OLD_NGRAM if old else NGRAM)))
+        return LanguageModel(config.kind, ngram=read_stored_ngram(folder))
     network = NeuralLm(neural_lm_shape(config), vocab)
     load_weights(folder / WEIGHTS, network)
     return LanguageModel(config.kind, network=network.to(device).eval())

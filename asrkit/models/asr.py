@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrkit.config import Config, ModelConfig
+from asrkit.models.ctc_crf import TokenTrigram
 from asrkit.models.decoders import decoder_inputs, decoder_loss, decoder_targets
 from asrkit.models.decoders.lstm import LstmDecoder
 from asrkit.models.decoders.transformer import TransformerDecoder
@@ -95,6 +96,7 @@ class AsrModel(nn.Module):
         self.encoder = ENCODERS[config.encoder](getattr(config, config.encoder), input_dim)
         if "ctc" in self.heads:
             self.ctc = nn.Linear(self.encoder.dim, config.ctc_frames * vocab)
+        self.trigram: TokenTrigram | None = None
         if "attention" in self.heads:
             shape = getattr(config, f"{config.decoder}_decoder")
             self.decoder = ATTENTION_DECODERS[config.decoder](shape, vocab, self.encoder.dim)
@@ -194,16 +196,25 @@ class AsrModel(nn.Module):
         if "ctc" in self.heads:
             log_probs, lens = self.ctc_log_probs(encoded)
             losses["ctc"] = self.ctc_loss(log_probs, lens, batch)
+            if self.trigram is not None:
+                expected = self.trigram.score(batch.tokens, batch.token_lens)
+                losses["crf"] = losses["ctc"] - expected + self.trigram.log_sum(log_probs, lens)
             if batch.views == 2:
                 losses["consistency"] = consistency_loss(log_probs, lens)
         if "attention" in self.heads:
             losses["attention"] = self.attention_loss(encoded, batch)
         if "frame" in self.heads:
             losses["frame"] = self.frame_loss(encoded, batch)
-        share = self.config.ctc_weight
-        weights = {"ctc": share, "attention": 1 - share} if {"ctc", "attention"} <= self.heads else {}
-        weights["consistency"] = self.config.consistency
-        total = torch.stack([weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum(dim=0)
+        share = self.config.ctc_weight if {"ctc", "attention"} <= self.heads else 1.0
+        crf = self.config.crf_weight if "crf" in losses else 0.0
+        weights = {
+            "ctc": share * (1 - crf),
+            "crf": share * crf,
+            "consistency": self.config.consistency,
+            "attention": 1 - share,
+            "frame": 1.0,
+        }
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(dim=0)
         parts = {name: loss.detach().sum() / batch.views for name, loss in losses.items()}
         return Loss(total.sum() / batch.views, len(batch.ids) // batch.views, parts, total.detach())
 

@@ -101,7 +101,7 @@ def score(workspace: Workspace, prints: Prints) -> None:
 
 def pack(workspace: Workspace, prints: Prints) -> None:
     """Put all that decoding needs into one file."""
+    from asrkit.parts import pack_experiment
     from asrkit.recipe.outcome import model_card
-    from asrkit.recognizer import pack_experiment
 
     tell(f"  {pack_experiment(workspace.folder, bundle_path(workspace), model_card(workspace))}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from asrkit.errors import DataError
 from asrkit.files import write_json
+from asrkit.lm.stored import LM_LEXICON, NGRAM
 from asrkit.progress import tell
 from asrkit.recipe.places import Prints, lm_folder, lm_sources, lm_text_paths, utterances_of
 from asrkit.recipe.train_stages import average_best, claim
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 def lm(workspace: Workspace, prints: Prints) -> None:
     """Make the language model, and measure its perplexity on the dev sets."""
-    from asrkit.lm.g2p import LM_LEXICON, open_tokenizer, save_spoken
-    from asrkit.lm.model import NGRAM
+    from asrkit.lm.g2p import open_tokenizer, save_spoken
     from asrkit.lm.ngram import read_binary
 
     kind, folder = workspace.config.lm.kind, lm_folder(workspace)
@@ -75,7 +75,6 @@ def given(workspace: Workspace, dev: list[list[str]]) -> None:
     Raises:
         DataError: not readable, or it knows no word of the dev sets.
     """
-    from asrkit.lm.model import NGRAM
     from asrkit.lm.ngram import read_arpa, write_binary
 
     source, path = lm_sources(workspace)[0], lm_folder(workspace) / NGRAM
@@ -95,7 +94,6 @@ def ngram(workspace: Workspace, prints: Prints, texts: Iterable[list[str]]) -> i
 
     The words of the training transcripts belong to the vocabulary of a word model from other texts.
     """
-    from asrkit.lm.model import NGRAM
     from asrkit.lm.ngram import Corpus, check_prune, estimate, write_binary
 
     config, path = workspace.config.lm, lm_folder(workspace) / NGRAM

@@ -15,10 +15,10 @@ from asrkit.data.utterance import Utterance
 from asrkit.decoding import DECODERS
 from asrkit.errors import DataError
 from asrkit.models.weights import SCALE
+from asrkit.parts import newest_weights
 from asrkit.recipe.homework import Homework
 from asrkit.recipe.places import decode_folder, labels_folder, labels_path, reported_sets, source_path
 from asrkit.recipe.workspace import Workspace
-from asrkit.recognizer import newest_weights
 from asrkit.report.results import (
     DataSet,
     Experiment,

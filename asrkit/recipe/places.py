@@ -151,7 +151,7 @@ def named_model(workspace: Workspace, name: str) -> Path:
 
 
 def _weights(model: Path) -> Path:
-    from asrkit.recognizer import newest_weights
+    from asrkit.parts import newest_weights
 
     return newest_weights(model / "checkpoints") if (model / "checkpoints").is_dir() else model
 

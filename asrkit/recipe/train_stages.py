@@ -40,6 +40,7 @@ def train(workspace: Workspace, prints: Prints) -> None:
     from asrkit.features.cmvn import Cmvn, CmvnStats
     from asrkit.features.frontend import filter_centres
     from asrkit.models.asr import build_model
+    from asrkit.models.ctc_crf import TokenTrigram
     from asrkit.report.attention import draw_attention
     from asrkit.report.results import environment
     from asrkit.text.labels import LabelSet, read_labels
@@ -81,7 +82,9 @@ def train(workspace: Workspace, prints: Prints) -> None:
     if config.model.decoder_from_lm:
         start_from_lm(model, workspace)
     tell(f"  {sum(p.numel() for p in model.parameters()):,} parameters")
-    dev_set = batches("dev", config.corpus.dev)
+    train_set, dev_set = batches("train", config.corpus.train), batches("dev", config.corpus.dev)
+    if config.model.crf_weight > 0:
+        model.trigram = TokenTrigram.estimated(train_set.tokens, len(tokens.tokens) - 2)
     shown = dev_set.typical(config.train.attention_maps) if "attention" in config.model.heads else []
 
     def draw(epoch: int) -> None:
@@ -97,7 +100,7 @@ def train(workspace: Workspace, prints: Prints) -> None:
 
     run_training(
         model,
-        batches("train", config.corpus.train),
+        train_set,
         dev_set,
         config.train,
         config.augment,
@@ -194,7 +197,8 @@ def launch(count: int) -> None:
 def average(workspace: Workspace, prints: Prints) -> None:
     """Average the checkpoints of the best epochs on the dev set, and measure the priors of its CTC head."""
     from asrkit.data.manifest import read_manifest
-    from asrkit.recognizer import CTC_PRIOR, Recognizer
+    from asrkit.parts import CTC_PRIOR
+    from asrkit.recognizer import Recognizer
 
     average_best(workspace.folder / "checkpoints", averaged(workspace).parent, workspace.config.train)
     if "ctc" in workspace.config.model.heads:

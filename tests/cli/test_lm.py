@@ -17,8 +17,9 @@ from families import CTC, QUICK, small_recipe
 
 from asrkit.config import parse_config
 from asrkit.data.manifest import read_manifest
-from asrkit.lm.model import NGRAM, OLD_NGRAM, load_lm
+from asrkit.lm.model import load_lm
 from asrkit.lm.ngram import estimate, read_ngram, write_arpa
+from asrkit.lm.stored import NGRAM, OLD_NGRAM
 from asrkit.text.normalize import english
 
 TRANSCRIPTS = PROMPTS.parent / "transcripts.tsv"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asrkit.lm.g2p import LM_LEXICON, open_tokenizer, predict_unknown, save_spoken
+from asrkit.lm.g2p import open_tokenizer, predict_unknown, save_spoken
+from asrkit.lm.stored import LM_LEXICON
 from asrkit.text.lexicon import Lexicon
 from asrkit.text.tokenizer import PhoneTokenizer
 
