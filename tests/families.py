@@ -31,6 +31,7 @@ FAMILIES = {
         "model=conformer-ctc",
         *[f"model.conformer.{size}" for size in ("dim=16", "layers=2", "heads=2", "ff=24")],
     ],
+    "crf": ["model=pyramid-ctc-tiny", *PYRAMID, "model.crf_weight=0.9", "train.epochs=2"],
     "mlp": [
         "model=mlp",
         "model.mlp.hidden=16",

@@ -30,7 +30,7 @@ class TrainState:
         plateau: factor on the learning rate (plateau schedule).
         stalled: epochs since the dev error last improved.
         skipped: batches skipped in a row for a non-finite loss.
-        dev: dev error after each epoch that ended, as [step, error].
+        dev: dev error (with CTC-CRF, loss) after each epoch that ended, as [step, error].
         finished: no more updates are to come.
     """
 

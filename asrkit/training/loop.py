@@ -177,7 +177,7 @@ def train(
                     save()
             dev_loss, dev_error = evaluate(model, dev_set, config, place, precision)
             state.seconds = time.monotonic() - since
-            end_epoch(state, config, dev_error, over())
+            end_epoch(state, config, dev_loss if by_loss(model) else dev_error, over())
             monitor.epoch(state, dev_loss=dev_loss, dev_error=dev_error)
             if rank == 0:
                 after_epoch(state.epoch)
@@ -191,6 +191,11 @@ def skips(model: Trainable) -> bool:
     """Whether an update may leave parameters without a gradient."""
     drops = any(getattr(module, "layer_drop", 0) > 0 for module in model.modules())
     return drops or (isinstance(model, AsrModel) and model.config.lm_share > 0)
+
+
+def by_loss(model: Trainable) -> bool:
+    """Whether epochs are compared by loss: greedy decoding lacks the language model CTC-CRF counts on."""
+    return isinstance(model, AsrModel) and model.trigram is not None
 
 
 def end_epoch(state: TrainState, config: TrainConfig, dev_error: float, over: bool) -> None:

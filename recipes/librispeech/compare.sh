@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One change at a time to the shipped model, each trained for eight epochs (a sixth of its training), twenty minutes and
+# One change at a time to size=shipped-ctc, each trained for eight epochs (a sixth of its training), twenty minutes and
 # more on one core; what is done is not done again. Two may run at once: compare.sh EXP 'base|char|…' takes some of them.
 #   ASRKIT_DATA=/corpora recipes/librispeech/compare.sh [EXP] [TAGS]
 set -euo pipefail
@@ -13,7 +13,7 @@ system() {
     shift
     tags+=("$exp/librispeech/$tag")
     [[ $tag =~ ^($only)$ ]] || return 0
-    asrkit train "$here" --exp "$exp" --tag "$tag" size=shipped train.epochs=8 train.batch_seconds=256 train.average=3 \
+    asrkit train "$here" --exp "$exp" --tag "$tag" size=shipped-ctc train.epochs=8 train.batch_seconds=256 train.average=3 \
         train.warmup_steps=200 decode.beam_size=200 decode.tune.lm_weight=[1.0] decode.tune.ctc_prior_weight=[0.0,0.4] "$@"
 }
 
@@ -27,6 +27,9 @@ system hidden-512 $shape.hidden=512
 conformer=(model=conformer-ctc decode=lexicon model.conformer.dim=192 model.conformer.ff=768 train.lr=6e-4)
 system conformer "${conformer[@]}" model.conformer.layer_drop=0.0
 system conformer-depth "${conformer[@]}" model.conformer.layer_drop=0.15
+system crf model.crf_weight=0.9 'decode.tune.ctc_prior_weight=[0.0]'
+system crf-from-base model.init=base model.crf_weight=0.9 'decode.tune.ctc_prior_weight=[0.0]'
+system utterance features.cmvn=utterance
 system one-speed augment.speeds=[1.0]
 system no-masks augment.time_masks=0 augment.freq_masks=0
 system volume augment.volume_db=10

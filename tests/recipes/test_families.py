@@ -15,6 +15,7 @@ from families import COUNTS, CTC, FAMILIES, QUICK, small_recipe
 
 from asrkit.decoding import decoders_for
 from asrkit.recognizer import Recognizer
+from asrkit.training.checkpoint import checkpoints, read_state
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +39,7 @@ def command(recipe: Path, family: str, tag: str = "") -> list[str]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_from_audio_to_a_packed_recogniser(family: str, recipe: Path, asrkit: Run) -> None:
-    heads = {"las": "ca", "transformer": "ca", "transformer-lstm": "ca", "conformer-ctc": "c", "mlp": "f"}[
-        family
-    ]
+    heads = {"las": "ca", "transformer": "ca", "transformer-lstm": "ca", "mlp": "f"}.get(family, "c")
     decoders = decoders_for([{"c": "ctc", "a": "attention", "f": "frame"}[head] for head in heads])
     folder = train(recipe, family, asrkit, f"decode.also=[{','.join(decoders)}]")
     for decoder in decoders:
@@ -52,6 +51,12 @@ def test_from_audio_to_a_packed_recogniser(family: str, recipe: Path, asrkit: Ru
     if "a" in heads:
         pictures = [path.name for path in (folder / "plots" / "attention").rglob("*.png")]
         assert pictures == ["epoch-001.png"]
+    if family == "crf":
+        lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+        losses = [[line["step"], line["dev_loss"]] for line in lines if "dev_loss" in line]
+        assert read_state(checkpoints(folder / "checkpoints")[-1]).dev == losses, (
+            "the best is that of least loss"
+        )
     unpacked, packed = Recognizer.load(folder), Recognizer.load(folder / "small.asrkit")
     for decoder in decoders:
         for recognizer in (unpacked, packed):
