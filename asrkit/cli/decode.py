@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 )
 @click.option("--decoder", default="", help="See `asrkit info`.  [default: the model's]")
 @click.option("--beam-size", type=click.IntRange(1), help="Hypotheses kept.  [default: the model's]")
+@click.option(
+    "--beam-threshold",
+    type=click.FloatRange(1),
+    help="Hypotheses so much less likely, in nats, are dropped (ctc-lexicon).  [default: the model's]",
+)
 @click.option("--nbest", type=click.IntRange(1), help="Hypotheses returned (json).  [default: the model's]")
 @click.option(
     "--ctc-weight", type=click.FloatRange(0, 1), help="CTC beside attention (joint, lexicon-rescoring)."
@@ -67,6 +72,7 @@ def command(
     form: str,
     decoder: str,
     beam_size: int | None,
+    beam_threshold: float | None,
     nbest: int | None,
     ctc_weight: float | None,
     lm_weight: float | None,
@@ -113,6 +119,7 @@ def command(
         beam_size=max(beam_size or settings.beam_size, nbest or 1),
     )
     given = {
+        "beam_threshold": beam_threshold,
         "ctc_weight": ctc_weight,
         "lm_weight": lm_weight,
         "length_bonus": length_bonus,

@@ -341,6 +341,11 @@ class LmConfig:
 class DecodeConfig:
     decoder: str = option("ctc-greedy", "decoder, one of asrkit.decoding.DECODERS")
     beam_size: int = option(10, "hypotheses kept", low=1)
+    beam_threshold: float = option(
+        50.0,
+        "hypotheses this much less likely than the best, in nats, are dropped (lexicon decoders of CTC)",
+        low=1,
+    )
     nbest: int = option(1, "hypotheses returned", low=1)
     batch_seconds: float = option(120.0, "audio decoded at once", low=0.1)
     ctc_weight: float = option(

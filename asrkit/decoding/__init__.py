@@ -193,6 +193,7 @@ def _ctc_lexicon(given: Resources) -> Search:
         lexicon_spellings(ngram.vocabulary, given.tokenizer),
         ngram,
         beam_size=settings.beam_size,
+        beam_threshold=settings.beam_threshold,
         lm_weight=settings.lm_weight,
         word_bonus=settings.word_bonus,
         nbest=settings.nbest,
@@ -327,7 +328,7 @@ DECODERS = {
             CTC,
             _ctc_lexicon,
             lm=WORDS,
-            weights=frozenset({"beam_size", "lm_weight", "word_bonus", "ctc_prior_weight"}),
+            weights=frozenset({"beam_size", "beam_threshold", "lm_weight", "word_bonus", "ctc_prior_weight"}),
             words=True,
         ),
         Decoder(
@@ -335,7 +336,9 @@ DECODERS = {
             CTC | ATTENTION,
             _lexicon_rescoring,
             lm=WORDS,
-            weights=frozenset({"beam_size", "ctc_weight", "lm_weight", "word_bonus", "ctc_prior_weight"}),
+            weights=frozenset(
+                {"beam_size", "beam_threshold", "ctc_weight", "lm_weight", "word_bonus", "ctc_prior_weight"}
+            ),
             words=True,
         ),
         Decoder("frame-greedy", FRAME, _frame_greedy, beam=False),

@@ -224,6 +224,8 @@ def test_every_weight_has_its_flag(recipe: Path, asrkit: Run, tmp_path: Path) ->
     assert len(high["text"].split()) > len(low["text"].split())
     low, high = (decode(asrkit, words, "--ctc-prior-weight", value) for value in (0.0, 0.9))
     assert low["nbest"] != high["nbest"]
+    low, high = (decode(asrkit, words, "--beam-threshold", value) for value in (1, 50))
+    assert low["nbest"][0]["score"] <= high["nbest"][0]["score"] and low["nbest"] != high["nbest"]
     assert decode(asrkit, folder, "--attention", tmp_path / "maps") == base
     assert (tmp_path / "maps" / "activated.png").read_bytes().startswith(b"\x89PNG")
 
