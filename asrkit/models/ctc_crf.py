@@ -12,20 +12,12 @@ blank.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asrkit.errors import UsageError
-from asrkit.lm.ngram import EOS, UNK_ID, NgramModel, estimate
 from asrkit.padding import valid_mask
-
-ORDER = 3
-MAX_TOKENS = 128
 
 
 class TokenTrigram(nn.Module):
@@ -43,39 +35,6 @@ class TokenTrigram(nn.Module):
         super().__init__()
         self.register_buffer("probs", probs, persistent=False)
         self.register_buffer("ends", ends, persistent=False)
-
-    @classmethod
-    def estimated(cls, sentences: Sequence[Sequence[int]], tokens: int) -> TokenTrigram:
-        """From sentences of token ids from 1 to `tokens`; see :func:`asrkit.lm.estimation.estimate`.
-
-        Raises:
-            UsageError: so many tokens that there are too many histories of two.
-        """
-        if tokens > MAX_TOKENS:
-            raise UsageError(
-                f"model.crf_weight with {tokens} tokens, of which {tokens**2:,} histories of two",
-                f"use phones or characters, {MAX_TOKENS} at most",
-            )
-        names = [str(token) for token in range(1, tokens + 1)]
-        return cls.of(
-            estimate(([names[t - 1] for t in s] for s in sentences), ORDER, vocabulary=names), names
-        )
-
-    @classmethod
-    def of(cls, model: NgramModel, tokens: Sequence[str]) -> TokenTrigram:
-        """Of an n-gram model of tokens, blank not among them; the histories of longer ones are cut to two."""
-        ids = [model.ids.get(token, UNK_ID) for token in tokens]
-        size = len(tokens) + 1
-        table = np.zeros((size, size, size))
-        ends = np.zeros((size, size))
-        for i, j in product(range(size), repeat=2):
-            context = np.array([model.start if i == 0 else 0])
-            for token in (i, j):
-                if token:
-                    context = model.advance(context, np.array([ids[token - 1]]))
-            row = np.exp(model.next_log_probs(int(context[0])))
-            table[i, j, 1:], ends[i, j] = row[ids], row[model.ids[EOS]]
-        return cls(torch.from_numpy(table).float(), torch.from_numpy(ends).float())
 
     def score(self, tokens: Tensor, lens: Tensor) -> Tensor:
         """log p f32[B] of token sequences int64[B, U], zero beyond `lens` int64[B], their ends included."""

@@ -39,8 +39,8 @@ def train(workspace: Workspace, prints: Prints) -> None:
     from asrkit.data.manifest import read_manifest
     from asrkit.features.cmvn import Cmvn, CmvnStats
     from asrkit.features.frontend import filter_centres
+    from asrkit.lm.trigram import token_trigram
     from asrkit.models.asr import build_model
-    from asrkit.models.ctc_crf import TokenTrigram
     from asrkit.report.attention import draw_attention
     from asrkit.report.results import environment
     from asrkit.text.labels import LabelSet, read_labels
@@ -84,7 +84,7 @@ def train(workspace: Workspace, prints: Prints) -> None:
     tell(f"  {sum(p.numel() for p in model.parameters()):,} parameters")
     train_set, dev_set = batches("train", config.corpus.train), batches("dev", config.corpus.dev)
     if config.model.crf_weight > 0:
-        model.trigram = TokenTrigram.estimated(train_set.tokens, len(tokens.tokens) - 2)
+        model.trigram = token_trigram(train_set.tokens, len(tokens.tokens) - 2)
     shown = dev_set.typical(config.train.attention_maps) if "attention" in config.model.heads else []
 
     def draw(epoch: int) -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from asrkit.config import ModelConfig
 from asrkit.errors import UsageError
 from asrkit.lm.ngram import EOS, NgramModel, estimate
+from asrkit.lm.trigram import token_trigram
 from asrkit.models.asr import AsrModel, Batch
 from asrkit.models.ctc_crf import TokenTrigram
 from asrkit.reference.brute_force import string_log_probabilities
@@ -29,7 +30,7 @@ def model() -> NgramModel:
 
 @pytest.fixture(scope="module")
 def trigram() -> TokenTrigram:
-    return TokenTrigram.estimated(SENTENCES, 3)
+    return token_trigram(SENTENCES, 3)
 
 
 def scored(model: NgramModel, sentence: list[int]) -> float:
@@ -121,7 +122,7 @@ def test_the_loss_is_the_transcripts_share(trigram: TokenTrigram) -> None:
 
 def test_learning_needs_no_sound_where_the_trigram_knows() -> None:
     """Where only one sentence is ever said, CTC-CRF has nothing to learn, whatever the posteriors."""
-    trigram = TokenTrigram.estimated([[1, 2]], 2)
+    trigram = token_trigram([[1, 2]], 2)
     sure = TokenTrigram(torch.zeros_like(trigram.probs), torch.zeros_like(trigram.ends))
     sure.probs[0, 0, 1] = sure.probs[0, 1, 2] = sure.ends[1, 2] = 1.0
     logits = log_posteriors(1, 6, 4)
@@ -137,4 +138,4 @@ def test_learning_needs_no_sound_where_the_trigram_knows() -> None:
 
 def test_too_many_tokens_are_refused() -> None:
     with pytest.raises(UsageError, match="250,000 histories"):
-        TokenTrigram.estimated(SENTENCES, 500)
+        token_trigram(SENTENCES, 500)
