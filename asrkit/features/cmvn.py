@@ -103,8 +103,11 @@ class Cmvn(torch.nn.Module):
         if self.kind == "global":
             feats = (feats - self.mean) / self.std
         elif self.kind == "utterance":
-            count = lens.clamp(min=1)[:, None, None]
-            feats = feats - feats.masked_fill(padding, 0.0).sum(1, keepdim=True) / count
-            variance = feats.masked_fill(padding, 0.0).square().sum(1, keepdim=True) / count
+            # Digital silence, the same in all bins, lies so low that it would stand for the speech.
+            silent = (feats.amax(2, keepdim=True) == feats.amin(2, keepdim=True)) & (feats.shape[2] > 1)
+            left = padding | silent
+            count = (~left).sum(1, keepdim=True).clamp(min=1)
+            feats = feats - feats.masked_fill(left, 0.0).sum(1, keepdim=True) / count
+            variance = feats.masked_fill(left, 0.0).square().sum(1, keepdim=True) / count
             feats = feats / variance.sqrt().clamp(min=STD_FLOOR)
         return feats.masked_fill(padding, 0.0)

@@ -205,13 +205,14 @@ class AsrModel(nn.Module):
             losses["attention"] = self.attention_loss(encoded, batch)
         if "frame" in self.heads:
             losses["frame"] = self.frame_loss(encoded, batch)
-        share = self.config.ctc_weight if {"ctc", "attention"} <= self.heads else 1.0
+        both = {"ctc", "attention"} <= self.heads
+        share = self.config.ctc_weight if both else 1.0
         crf = self.config.crf_weight if "crf" in losses else 0.0
         weights = {
             "ctc": share * (1 - crf),
             "crf": share * crf,
             "consistency": self.config.consistency,
-            "attention": 1 - share,
+            "attention": 1 - share if both else 1.0,
             "frame": 1.0,
         }
         total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum(dim=0)
