@@ -97,6 +97,29 @@ def known_child(table: np.ndarray, parents: np.ndarray, arcs: np.ndarray, node: 
 
 
 @compiled
+def push(scores: np.ndarray, items: np.ndarray, count: int, score: float, item: int) -> int:
+    """Put `item` into a heap of `count`, the worst on top; a full one loses its worst. Returns the new count."""
+    if count == scores.size:
+        if score <= scores[0]:
+            return count
+        at, below = 0, 1
+        while below < count:
+            if below + 1 < count and scores[below + 1] < scores[below]:
+                below += 1
+            if scores[below] >= score:
+                break
+            scores[at], items[at] = scores[below], items[below]
+            at, below = below, 2 * below + 1
+    else:
+        at, count = count, count + 1
+        while at > 0 and scores[(at - 1) >> 1] > score:
+            scores[at], items[at] = scores[(at - 1) >> 1], items[(at - 1) >> 1]
+            at = (at - 1) >> 1
+    scores[at], items[at] = score, item
+    return count
+
+
+@compiled
 def lexicon_beam(
     log_probs: np.ndarray,
     floor: np.ndarray,
@@ -153,15 +176,17 @@ def lexicon_beam(
     count = 1
 
     stay_b, stay_nb = np.zeros(beam_size), np.zeros(beam_size)
-    ranks = np.zeros(beam_size)
+    ranks = np.zeros(beam_size - 1)  # of candidates, the worst first
     sources = np.zeros(beam_size, np.int64)  # of candidates: place << 32 | arc grown by + 1, 0 if it stays
 
+    # What the language model was asked last, and its answers: prefixes that wait ask again in each frame.
+    questions, answers = np.full(1 << 16, -1, np.int64), np.zeros(1 << 16)
     row = np.zeros(vocab)
     for t in range(frames):
         for token in range(vocab):
             row[token] = log_probs[t, token] if log_probs[t, token] >= floor[t] else -np.inf
         row[blank] = log_probs[t, blank]
-        found, best_complete, complete = 0, -np.inf, -1
+        found, best, best_complete, complete = 0, -np.inf, -np.inf, -1
         for i in range(count):
             arc = arcs[beam[i]]
             b = total[i] + row[blank]
@@ -178,12 +203,11 @@ def lexicon_beam(
             state = graph.target[arc] if arc >= 0 else 0
             score = log_add(b, nb) + extra[beam[i]]
             if score > -np.inf:
-                found = insert(ranks, sources, found, score + graph.ahead[state], i << 32)
+                best = max(best, score + graph.ahead[state])
+                found = push(ranks, sources, found, score + graph.ahead[state], i << 32)
                 if (arc < 0 or graph.final[state]) and score > best_complete:
                     best_complete, complete = score, i
-        full = beam_size - 1
-        found = min(found, full)
-        worst = ranks[found - 1] if found == full else -np.inf
+        limit = max(best - threshold, ranks[0] if found == ranks.size else -np.inf)
 
         for i in range(count):
             arc = arcs[beam[i]]
@@ -193,23 +217,29 @@ def lexicon_beam(
                 token = graph.token[arc]
                 score = (p_b[i] if token == last else total[i]) + row[token] + extra[beam[i]]
                 score += graph.ahead[graph.target[arc]]
-                limit = max(worst, ranks[0] - threshold) if found > 0 else -np.inf
                 if graph.word[arc] >= 0:
                     score += lm.bonus
                     if score <= limit:
                         continue
-                    score += lm.weight * predict(lm, contexts[beam[i]], lm.ids[graph.word[arc]])[0]
+                    asked = contexts[beam[i]] * lm.size + lm.ids[graph.word[arc]]
+                    slot = (asked * 7046029254386353131 >> 40) & (questions.size - 1)
+                    if questions[slot] != asked:
+                        answers[slot] = predict(lm, contexts[beam[i]], lm.ids[graph.word[arc]])[0]
+                        questions[slot] = asked
+                    score += lm.weight * answers[slot]
                 if score <= limit:
                     continue
                 node = known_child(table, parents, arcs, beam[i], arc)
                 if node == 0 or places[node] < 0:
-                    found = insert(ranks[:full], sources, found, score, i << 32 | arc + 1)
-                    worst = ranks[found - 1] if found == full else -np.inf
+                    best = max(best, score)
+                    found = push(ranks, sources, found, score, i << 32 | arc + 1)
+                    limit = max(best - threshold, ranks[0] if found == ranks.size else -np.inf)
 
-        kept = False
-        limit = ranks[0] - threshold
-        while ranks[found - 1] < limit:
-            found -= 1
+        kept, candidates, found = False, found, 0
+        for k in range(candidates):
+            if ranks[k] >= best - threshold:
+                sources[found] = sources[k]
+                found += 1
         for k in range(found):
             i, arc = sources[k] >> 32, (sources[k] & 0xFFFFFFFF) - 1
             if arc < 0:
@@ -254,7 +284,7 @@ def lexicon_beam(
         count = found
 
     found = 0
-    ends = np.zeros(beam_size)
+    ends, ranks = np.zeros(beam_size), np.zeros(beam_size)
     for i in range(count):
         arc = arcs[beam[i]]
         if arc < 0 or graph.final[graph.target[arc]]:
