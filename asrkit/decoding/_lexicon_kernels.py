@@ -98,7 +98,7 @@ def known_child(table: np.ndarray, parents: np.ndarray, arcs: np.ndarray, node: 
 
 @compiled
 def push(scores: np.ndarray, items: np.ndarray, count: int, score: float, item: int) -> int:
-    """Put `item` into a heap of `count`, the worst on top; a full one loses its worst. Returns the new count."""
+    """Put `item` into a heap of `count`, the worst on top; a full one loses it. Returns the new count."""
     if count == scores.size:
         if score <= scores[0]:
             return count
