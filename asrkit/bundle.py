@@ -75,7 +75,7 @@ def pack(parts: Mapping[str, Path | bytes], out: Path | str, info: Mapping[str, 
 
 
 class Bundle:
-    """An open bundle, all of whose parts have been checked. Made by :meth:`open`.
+    """An open bundle, each of whose parts is checked before anyone gets it. Made by :meth:`open`.
 
     Attributes:
         path: the file or folder.
@@ -104,11 +104,12 @@ class Bundle:
             ) from error
 
     @classmethod
-    def open(cls, path: Path | str) -> Bundle:
+    def open(cls, path: Path | str, *, contents: bool = True) -> Bundle:
         """Check the manifest, the names, the sizes and the checksums of a bundle, and only then return it.
 
         Args:
             path: a ``.asrkit`` file, or a folder of the same parts.
+            contents: check the checksums of all parts now, not only of each part when it is read.
 
         Raises:
             ModelError: not a bundle, damaged, changed, unsafe, or of a newer format.
@@ -131,7 +132,8 @@ class Bundle:
         for name, size in found.items():
             if size != bundle.parts[name].size:
                 raise ModelError(f"{path}: part {name} has another size than the manifest says", HINT)
-            bundle.read(name)
+            if contents:
+                bundle.read(name)
         return bundle
 
     @property
@@ -153,11 +155,12 @@ class Bundle:
         return content
 
     def extract(self, folder: Path | str) -> Path:
-        """Write all parts, and the manifest, into `folder`, which then is the same bundle."""
+        """Write all parts, and last the manifest, into `folder`, which then is the same bundle."""
         for name in [*self.names, MANIFEST]:
             content = _read(self.path, MANIFEST) if name == MANIFEST else self.read(name)
-            with atomic_write(Path(folder) / name, "wb") as file:
-                file.write(content)
+            part = Path(folder) / name
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(content)
         return Path(folder)
 
 

@@ -67,7 +67,7 @@ def find_parts(path: Path, scratch: Path) -> dict[str, Path]:
         ModelError: `path` is none of these.
     """
     if (path.is_file() and path.suffix != ".safetensors") or (path / "manifest.json").is_file():
-        Bundle.open(path).extract(scratch)
+        Bundle.open(path, contents=False).extract(scratch)
         folder, weights = scratch, scratch / "model.safetensors"
     elif (path / "checkpoints").is_dir():
         folder, weights = path, newest_weights(path / "checkpoints")

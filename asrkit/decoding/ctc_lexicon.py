@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -146,11 +146,12 @@ def lexicon_spellings(
     Returns:
         The words that can be expressed in full, each with its spellings.
     """
+    pronounce = (lexicon or tokenizer.lexicon).pronounce if isinstance(tokenizer, PhoneTokenizer) else None
+    find, unknown = tokenizer.ids.get, repeat(UNK_ID)
     spellings: dict[str, list[list[int]]] = {}
     for word in words:
-        if isinstance(tokenizer, PhoneTokenizer):
-            spoken = (lexicon or tokenizer.lexicon).pronounce(word)
-            ways = [[tokenizer.ids.get(phone, UNK_ID) for phone in phones] for phones in spoken]
+        if pronounce:
+            ways = [[*map(find, phones, unknown)] for phones in pronounce(word)]
         else:
             ways = [tokenizer.encode(word)]
         if known := [way for way in ways if way and UNK_ID not in way]:

@@ -80,18 +80,22 @@ class Lexicon:
             fields = line.split()
             if not fields or fields[0].startswith(";;;"):
                 continue
+            name = fields[0].upper()
+            if name.endswith(")"):
+                name = VARIANT.sub("", name)
             if "#" in line and "#" in fields[1:]:
                 if fields[-2:] == PREDICTED:
-                    predicted.add(VARIANT.sub("", fields[0]).upper())
+                    predicted.add(name)
                 fields = fields[: fields.index("#", 1)]
-            word, phones = fields[0], tuple(fields[1:])
+            phones = tuple(fields[1:])
             if not phones:
-                raise DataError(f"{source}:{number}: no phones for {word!r}", "write `word p h o n e s`")
+                raise DataError(f"{source}:{number}: no phones for {fields[0]!r}", "write `word p h o n e s`")
             if not stress:
                 phones = tuple(STRESS.sub("", phone) for phone in phones)
-            name = (VARIANT.sub("", word) if word.endswith(")") else word).upper()
-            known = words.setdefault(name, [])
-            if phones not in known:
+            known = words.get(name)
+            if known is None:
+                words[name] = [phones]
+            elif phones not in known:
                 known.append(phones)
         if not words:
             raise DataError(f"{source}: no word in this lexicon", "write `word p h o n e s`, one a line")
@@ -105,9 +109,10 @@ class Lexicon:
     def pronounce(self, word: str) -> list[Pronunciation]:
         """The pronunciations of a word, the usual one first; empty when there are none."""
         word = word.upper()
-        if word in self.words or self.fallback is None:
-            return self.words.get(word, [])
-        return self.fallback(word)
+        known = self.words.get(word)
+        if known is None:
+            return self.fallback(word) if self.fallback else []
+        return known
 
     def extended(self, other: Lexicon) -> Lexicon:
         """This lexicon with what `other` lists beside it.
