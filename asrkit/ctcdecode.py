@@ -122,7 +122,7 @@ class Scorer:
         No hypotheses where the labels of some frames let no word go on.
         """
         arcs, lengths, scores, _ = lexicon_beam(
-            log_probs, floor, self._graph, self._model, beam_size, math.inf, nbest, blank
+            log_probs, floor, self._graph, self._model, beam_size, math.inf, nbest, beam_size, blank
         )
         follow = functools.cache(lambda context, word: predict(self._model, context, word))
         tokens = self._graph.token[arcs]

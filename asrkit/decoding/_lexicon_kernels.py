@@ -120,6 +120,18 @@ def push(scores: np.ndarray, items: np.ndarray, count: int, score: float, item: 
 
 
 @compiled
+def take_seat(seats: np.ndarray, key: int, most: int) -> bool:
+    """Count `key` in a table int64[N, 2] of keys (-1: free) and counts; False after `most` times."""
+    slot = (key * 7046029254386353131 >> 24) & (len(seats) - 1)
+    while seats[slot, 0] >= 0 and seats[slot, 0] != key:
+        slot = (slot + 1) & (len(seats) - 1)
+    if seats[slot, 0] < 0:
+        seats[slot, 0], seats[slot, 1] = key, 0
+    seats[slot, 1] += 1
+    return seats[slot, 1] <= most
+
+
+@compiled
 def lexicon_beam(
     log_probs: np.ndarray,
     floor: np.ndarray,
@@ -128,6 +140,7 @@ def lexicon_beam(
     beam_size: int,
     threshold: float,
     nbest: int,
+    twins: int,
     blank: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Prefix beam search over sequences of arcs.
@@ -136,7 +149,8 @@ def lexicon_beam(
     equal tokens that are different words are different prefixes, and each collects the probability of all
     its paths. A prefix is ranked by its log probability, those of its words, and the guess of its state.
 
-    A complete prefix, if there is any, is always kept.
+    A complete prefix, if there is any, is always kept. When the beam is full, room is made by dropping those
+    whose words differ so long ago that neither lexicon nor language model can tell them from better ones.
 
     Args:
         log_probs: float32[T, V], finite.
@@ -146,6 +160,7 @@ def lexicon_beam(
         beam_size: prefixes kept after each frame, at least 1.
         threshold: prefixes that score this much less than the best are dropped.
         nbest: hypotheses returned at most.
+        twins: prefixes in the same arc and context of the language model that a full beam keeps.
         blank: id of blank.
 
     Returns:
@@ -178,6 +193,11 @@ def lexicon_beam(
     stay_b, stay_nb = np.zeros(beam_size), np.zeros(beam_size)
     ranks = np.zeros(beam_size - 1)  # of candidates, the worst first
     sources = np.zeros(beam_size, np.int64)  # of candidates: place << 32 | arc grown by + 1, 0 if it stays
+    chosen = np.zeros(beam_size, np.int64)  # those in order
+    slots = 4
+    while slots < 2 * beam_size:
+        slots *= 2
+    seats = np.zeros((slots, 2), np.int64)
 
     # What the language model was asked last, and its answers: prefixes that wait ask again in each frame.
     questions, answers = np.full(1 << 16, -1, np.int64), np.zeros(1 << 16)
@@ -235,32 +255,34 @@ def lexicon_beam(
                     found = push(ranks, sources, found, score, i << 32 | arc + 1)
                     limit = max(best - threshold, ranks[0] if found == ranks.size else -np.inf)
 
-        kept, candidates, found = False, found, 0
-        for k in range(candidates):
-            if ranks[k] >= best - threshold:
-                sources[found] = sources[k]
-                found += 1
-        for k in range(found):
+        order = np.argsort(-ranks[:found])
+        full, kept, found = found == ranks.size, False, 0
+        for k in order:
+            if ranks[k] < best - threshold:
+                break
+            chosen[found] = sources[k]
+            found += 1
             i, arc = sources[k] >> 32, (sources[k] & 0xFFFFFFFF) - 1
-            if arc < 0:
-                kept = kept or i == complete
-            elif graph.final[graph.target[arc]]:
-                kept = True
+            kept = kept or (i == complete if arc < 0 else graph.final[graph.target[arc]])
         if not kept and complete >= 0:
-            sources[found] = complete << 32
+            chosen[found] = complete << 32
             found += 1
 
         for i in range(count):
             places[beam[i]] = -1
-        for k in range(found):
-            i, arc = sources[k] >> 32, (sources[k] & 0xFFFFFFFF) - 1
+        if full:
+            seats[:, 0] = -1
+        size = 0
+        for source in chosen[:found]:
+            i, arc = source >> 32, (source & 0xFFFFFFFF) - 1
             if arc < 0:
                 node = beam[i]
-                next_b[k], next_nb[k] = stay_b[i], stay_nb[i]
+                b, nb = stay_b[i], stay_nb[i]
             else:
                 node = find_child(table, parents, arcs, nodes, beam[i], arc)
                 if node == nodes:
                     nodes += 1
+                    places[node] = -1
                     contexts[node], words[node], extra[node] = (
                         contexts[beam[i]],
                         words[beam[i]],
@@ -273,15 +295,19 @@ def lexicon_beam(
                 token = graph.token[arc]
                 last = arcs[beam[i]]
                 same = last >= 0 and graph.token[last] == token
-                next_b[k], next_nb[k] = -np.inf, (p_b[i] if same else total[i]) + row[token]
-            next_total[k] = log_add(next_b[k], next_nb[k])
-            next_beam[k] = node
-            places[node] = k
+                b, nb = -np.inf, (p_b[i] if same else total[i]) + row[token]
+            if full and not take_seat(seats, contexts[node] * (graph.token.size + 1) + arcs[node] + 1, twins):
+                continue
+            next_b[size], next_nb[size] = b, nb
+            next_total[size] = log_add(b, nb)
+            next_beam[size] = node
+            places[node] = size
+            size += 1
         beam, next_beam = next_beam, beam
         total, next_total = next_total, total
         p_b, next_b = next_b, p_b
         p_nb, next_nb = next_nb, p_nb
-        count = found
+        count = size
 
     found = 0
     ends, ranks = np.zeros(beam_size), np.zeros(beam_size)

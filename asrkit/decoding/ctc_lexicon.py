@@ -26,7 +26,8 @@ class CtcLexiconSearch:
     Where ``<space>`` is a token, one stands between two words, and none before the first or after the last.
     Every sequence of tokens collects the probability of all its paths, so that with a beam wide enough, no
     limit on tokens and no threshold, the scores are exact. Of the spellings of a sequence of words, the best
-    counts.
+    counts. A full beam makes room by keeping, of sequences that no later word can tell apart, the `nbest`
+    best.
 
     Args:
         tokens: the token strings by id, blank first.
@@ -126,8 +127,10 @@ class CtcLexiconSearch:
         floor = np.full(count, -np.inf, np.float32)
         if 0 < self.beam_tokens < vocab:
             floor = np.partition(frames, -self.beam_tokens, axis=1)[:, -self.beam_tokens]
-        size = self.beam_size
-        found = lexicon_beam(frames, floor, self.graph, self.lm, size, self.beam_threshold, size, BLANK_ID)
+        size, twins = self.beam_size, self.nbest
+        found = lexicon_beam(
+            frames, floor, self.graph, self.lm, size, self.beam_threshold, size, twins, BLANK_ID
+        )
         for row, length, ctc, lm in zip(*found, strict=True):
             yield row[count - length :], float(ctc), float(lm)
 

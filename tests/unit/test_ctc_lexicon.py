@@ -141,6 +141,27 @@ def test_narrow_beams_find_what_wide_ones_do_in_clear_speech() -> None:
         assert h.score == pytest.approx(wide.score, abs=0.05) and h.score <= wide.score + 1e-9
 
 
+def test_a_full_beam_keeps_what_later_words_decide() -> None:
+    """Five words that might each be one of five, and a rare one whose right only the last word shows."""
+    lexicon = {**{f"any{number}": [[2]] for number in range(5)}, "common": [[3]], "rare": [[3]]}
+    lexicon |= {"after-common": [[2, 2, 2]], "after-rare": [[3, 2]]}
+    begin = np.random.default_rng(1).choice([*lexicon][:5], (200, 5)).tolist()
+    common, rare = ["common", "after-common"], ["rare", "after-rare"]
+    lm = estimate([line + (rare if number % 10 == 0 else common) for number, line in enumerate(begin)], 2)
+    path = [token for sound in [2] * 5 + [3, 3, 2] for token in (sound, 0)]
+    log_probs = np.full((len(path), len(PHONED)), -20.0, np.float32)
+    log_probs[np.arange(len(path)), path] = 0.0
+    options: dict[str, Any] = {"beam_size": 30, "beam_threshold": math.inf}
+    [found] = decode(CtcLexiconSearch(PHONED, lexicon, lm, **options), log_probs)
+    assert [word for word, _, _ in found.words or ()][-2:] == rare
+    sentences = ([*words, *rare] for words in itertools.product([*lexicon][:5], repeat=5))
+    best = max(map(lm.log_prob, sentences))
+    assert found.parts["lm"] == pytest.approx(best, abs=1e-5)
+    # For a list of 30 hypotheses, the beam has to keep sequences that differ in their first words alone.
+    listed = decode(CtcLexiconSearch(PHONED, lexicon, lm, nbest=30, **options), log_probs)
+    assert len(listed) > 5 and listed[0].score < found.score
+
+
 def clear_speech(seed: int, frames: int, sharpness: float) -> tuple[np.ndarray, list[str]]:
     rng = np.random.default_rng(seed)
     words = rng.choice([*CHARS], 8).tolist()
