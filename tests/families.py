@@ -29,7 +29,7 @@ FAMILIES = {
     "transformer-lstm": ["model=transformer-lstm", *ENCODER, "model.transformer.ff=24", *DECODER],
     "conformer-ctc": [
         "model=conformer-ctc",
-        *[f"model.conformer.{size}" for size in ("dim=16", "layers=2", "heads=2", "ff=24")],
+        *[f"model.conformer.{size}" for size in ("dim=16", "layers=2", "halved=1", "heads=2", "ff=24")],
     ],
     "crf": ["model=pyramid-ctc-tiny", *PYRAMID, "model.crf_weight=0.9", "train.epochs=2"],
     "mlp": [

@@ -96,10 +96,15 @@ def _validate_combinations(config: Config) -> None:
         (
             any(
                 c.subsampling != "stack" and c.factor & (c.factor - 1)
-                for c in (model.transformer, model.conformer)
+                for c in (model.tdnn, model.transformer, model.conformer)
             ),
-            "factor is not a power of 2, in model.transformer or model.conformer",
+            "factor is not a power of 2, in model.tdnn, model.transformer or model.conformer",
             "strided convolutions halve; subsampling=stack takes any factor",
+        ),
+        (
+            any(c.halved >= c.layers for c in (model.transformer, model.conformer)),
+            "halved is not below layers, in model.transformer or model.conformer",
+            "the last block sees every frame",
         ),
         (
             model.conformer.kernel % 2 == 0,

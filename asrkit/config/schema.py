@@ -127,7 +127,7 @@ class MlpConfig:
 
 
 @dataclass
-class TransformerConfig:
+class SubsamplingConfig:
     subsampling: str = option(
         "conv1d",
         "how frames are made fewer; stack: joined; conv1d: convolutions over time; conv2d: over time and "
@@ -136,8 +136,24 @@ class TransformerConfig:
     )
     factor: int = option(4, "feature frames to one encoder frame, a power of 2 unless stacked", low=1)
     channels: int = option(64, "channels of the convolutions (conv2d, separable)", low=1)
+
+
+@dataclass
+class TdnnConfig(SubsamplingConfig):
+    dim: int = option(256, "width between layers", low=1)
+    hidden: int = option(1024, "width inside them", low=1)
+    layers: int = option(10, "layers; each sees one more frame on either side", low=1)
+    dropout: float = option(0.1, "dropout after each layer", low=0, high=0.99)
+    layer_drop: float = option(0.0, "probability to leave a layer out of an update", low=0, high=0.99)
+
+
+@dataclass
+class TransformerConfig(SubsamplingConfig):
     dim: int = option(144, "width", low=2)
     layers: int = option(12, "blocks", low=1)
+    halved: int = option(
+        0, "how many blocks, all before the last, see frames joined in pairs: half the work", low=0
+    )
     heads: int = option(4, "attention heads", low=1)
     ff: int = option(576, "width inside the feed-forward networks", low=1)
     positions: str = option(
@@ -197,7 +213,7 @@ class ModelConfig:
     encoder: str = option(
         "pyramid",
         "encoder, one of asrkit.models.asr.ENCODERS",
-        choices=("mlp", "pyramid", "transformer", "conformer"),
+        choices=("mlp", "pyramid", "tdnn", "transformer", "conformer"),
     )
     heads: list[str] = option(["ctc"], "output heads: frame, ctc, attention")
     decoder: str = option(
@@ -239,6 +255,7 @@ class ModelConfig:
     )
     mlp: MlpConfig = section(MlpConfig)
     pyramid: PyramidConfig = section(PyramidConfig)
+    tdnn: TdnnConfig = section(TdnnConfig)
     transformer: TransformerConfig = section(TransformerConfig)
     conformer: ConformerConfig = section(ConformerConfig)
     lstm_decoder: LstmDecoderConfig = section(LstmDecoderConfig)

@@ -17,12 +17,14 @@ from asrkit.models.decoders.transformer import TransformerDecoder
 from asrkit.models.encoded import Encoded
 from asrkit.models.encoders.mlp import MlpEncoder
 from asrkit.models.encoders.pyramid import PyramidEncoder
+from asrkit.models.encoders.tdnn import TdnnEncoder
 from asrkit.models.encoders.transformer import ConformerEncoder, TransformerEncoder
 from asrkit.padding import valid_mask
 
 ENCODERS = {
     "mlp": MlpEncoder,
     "pyramid": PyramidEncoder,
+    "tdnn": TdnnEncoder,
     "transformer": TransformerEncoder,
     "conformer": ConformerEncoder,
 }

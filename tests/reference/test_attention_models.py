@@ -210,8 +210,24 @@ def encoder_numpy(encoder: Any, feats: np.ndarray, lens: np.ndarray) -> np.ndarr
     lens = -(-lens // factor)
     positions = sinusoidal_positions(x.shape[1], x.shape[2])
     x = x + np.concatenate([positions[:, ::2], positions[:, 1::2]], axis=1)
+    first, last = encoder.halved.start, encoder.halved.stop
+    x = blocks_numpy(encoder.blocks[:first], x, lens)
+    if encoder.halved:
+        pairs = np.where(padding_mask(lens, x.shape[1])[..., None], x, 0.0)
+        pairs = np.pad(pairs, ((0, 0), (0, x.shape[1] % 2), (0, 0)))
+        pairs = np.concatenate([pairs[:, ::2], pairs[:, 1::2]], axis=-1)
+        y = blocks_numpy(
+            encoder.blocks[first:last], linear(encoder.join.project).forward(pairs), -(-lens // 2)
+        )
+        parted = np.stack(np.split(linear(encoder.part).forward(y), 2, axis=-1), axis=2)
+        x = x + parted.reshape(len(x), -1, x.shape[2])[:, : x.shape[1]]
+        x = blocks_numpy(encoder.blocks[last:], x, lens)
+    return norm(encoder.norm).forward(x) * padding_mask(lens, x.shape[1])[..., None]
+
+
+def blocks_numpy(blocks: Any, x: np.ndarray, lens: np.ndarray) -> np.ndarray:
     mask = padding_mask(lens, x.shape[1])
-    for block in encoder.blocks:
+    for block in blocks:
         conformer = hasattr(block, "convolve")
         if conformer:
             x = x + 0.5 * feed_forward(block.first.module, norm(block.first.norm).forward(x))
@@ -222,12 +238,13 @@ def encoder_numpy(encoder: Any, feats: np.ndarray, lens: np.ndarray) -> np.ndarr
             x = x + convolution_module(block.convolve.module, y, lens)
         y = feed_forward(block.feed.module, norm(block.feed.norm).forward(x))
         x = norm(block.norm).forward(x + 0.5 * y) if conformer else x + y
-    return norm(encoder.norm).forward(x) * mask[..., None]
+    return x
 
 
+@pytest.mark.parametrize("halved", [0, 1, 2])
 @pytest.mark.parametrize("kind", ["transformer", "conformer"])
-def test_encoders(kind: str) -> None:
-    shape = {"dim": 8, "layers": 2, "heads": 2, "ff": 12, "dropout": 0.0}
+def test_encoders(kind: str, halved: int) -> None:
+    shape = {"dim": 8, "layers": 3, "halved": halved, "heads": 2, "ff": 12, "dropout": 0.0}
     form = {"subsampling": "stack", "factor": 3, "positions": "sinusoidal"}
     if kind == "conformer":
         encoder: Any = ConformerEncoder(ConformerConfig(**shape, **form, kernel=5), 4)  # type: ignore[arg-type]

@@ -62,6 +62,7 @@ SMALL = {
     "hidden": 16,
     "kernel": 5,
     "layers": 2,
+    "halved": 1,
     "pyramid_layers": 1,
     "dropout": 0.0,
     "layer_drop": 0.0,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from asrkit.config import ConformerConfig, TransformerConfig
 from asrkit.models.attention import SelfAttention, sinusoids
 from asrkit.models.blocks import Branch, ConvolutionModule, Dropout, FeedForward
-from asrkit.models.subsampling import make_subsampling
+from asrkit.models.subsampling import Stack, make_subsampling
 from asrkit.padding import mask_padding, valid_mask
 
 
@@ -47,7 +47,11 @@ class ConformerBlock(TransformerBlock):
 
 
 class TransformerEncoder(nn.Module):
-    """(feats f32[B, T, F], lens) -> (out f32[B, T', D], lens), T' = ceil(T / factor)."""
+    """(feats f32[B, T, F], lens) -> (out f32[B, T', D], lens), T' = ceil(T / factor).
+
+    With `halved` blocks, those before the last run on frames joined in pairs, and what they found is parted
+    again and added to the frames (Kim et al. 2022, "Squeezeformer", section 3.1.1).
+    """
 
     def __init__(self, config: TransformerConfig, input_dim: int) -> None:
         super().__init__()
@@ -57,6 +61,9 @@ class TransformerEncoder(nn.Module):
         self.absolute = config.positions == "sinusoidal"
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(self.block(config) for _ in range(config.layers))
+        self.halved = range(config.layers - 1 - config.halved, config.layers - 1)
+        if self.halved:
+            self.join, self.part = Stack(config.dim, config.dim, 2), nn.Linear(config.dim, 2 * config.dim)
         self.norm = nn.LayerNorm(config.dim)
         self.dim = config.dim
 
@@ -69,11 +76,20 @@ class TransformerEncoder(nn.Module):
         if self.absolute:
             x = x + sinusoids(x.shape[1], self.dim).to(x)
         x = self.dropout(x)
+        x = self._through(self.blocks[: self.halved.start], x, lens)
+        if self.halved:
+            y = self._through(self.blocks[self.halved.start : self.halved.stop], *self.join(x, lens))
+            x = x + self.part(y).unflatten(-1, (2, -1)).flatten(1, 2)[:, : x.shape[1]]
+            x = self._through(self.blocks[self.halved.stop :], x, lens)
+        return mask_padding(self.norm(x), lens), lens
+
+    @staticmethod
+    def _through(blocks: nn.ModuleList, x: Tensor, lens: Tensor) -> Tensor:
         # An utterance without frames looks at its padding, since nothing cannot be looked at.
         valid = valid_mask(lens.clamp(min=1), x.shape[1])
-        for block in self.blocks:
+        for block in blocks:
             x = block(x, lens, valid)
-        return mask_padding(self.norm(x), lens), lens
+        return x
 
     def output_frames(self, frames: Tensor) -> Tensor:
         """Encoder frames T' for `frames` feature frames; elementwise."""
