@@ -1,9 +1,9 @@
 """Factorised time-delay neural network.
 
 Povey et al. 2018, "Semi-orthogonal low-rank matrix factorization for deep neural networks": wide layers with
-narrow linear ones between them, each of whose products sees one neighbouring frame. Here the residual path runs
-along the narrow ones, and layer norms stand in for the constraint on the factors. The context ends `layers` + 1
-frames or so to either side: a model that cannot learn sentences by heart.
+narrow linear ones between them, each of whose products sees one neighbouring frame. Here the residual path
+runs along the narrow ones, and layer norms stand in for the constraint on the factors. The context ends
+`layers` + 1 frames or so to either side: a model that cannot learn sentences by heart.
 """
 
 from __future__ import annotations
