@@ -1,10 +1,11 @@
 """The presets of conf/model side by side: size, speed, what they reached; writes docs/presets.md and .png.
 
-    python benchmarks/models.py [--threads 2] [--repeats 5] [--results recipes/an4/results]
+    PYTHONPATH=. python benchmarks/models.py [--threads 1] [--repeats 5] [--results recipes/an4/results]
 
 Training speed is that of whole updates on batches of real recordings at the preset's own precision, decoding
-speed that of its own decoder on one thread, without a language model. Presets run in turns; figures are
-medians. Accuracy is read from the results.json files of trainings, by the `model=` of their command.
+speed that of its own decoder on one thread, without a language model. Times are of the processor with one
+thread, else of the clock; figures are medians. Accuracy is read from the results.json files of trainings, by
+the `model=` of their command.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from asrkit.config import Config, load_config
 from asrkit.data.audio import read_audio
 from asrkit.decoding import Resources, require_decoder
 from asrkit.features.frontend import Frontend
+from asrkit.memory import keep_freed_memory
 from asrkit.models.asr import AsrModel, Batch, build_model
 from asrkit.text.labels import LabelCounts, LabelSet
 from asrkit.text.tokenizer import CharTokenizer
@@ -64,16 +67,22 @@ def make_batch(config: Config, waves: list[np.ndarray], labels: int) -> Batch:
     return Batch([""] * len(waves), feats, lens, tokens, counts, frames, sum(map(len, waves)) / RATE)
 
 
-def update_seconds(model: AsrModel, batch: Batch, config: Config, optimizer: torch.optim.Optimizer) -> float:
+def update_seconds(
+    model: AsrModel,
+    batch: Batch,
+    config: Config,
+    optimizer: torch.optim.Optimizer,
+    clock: Callable[[], float],
+) -> float:
     place = torch.device("cpu")
-    start = time.perf_counter()
+    start = clock()
     with autocast(place, choose_precision(config.train.precision, place)):
         loss = model.train().loss(batch)
     (loss.total / len(batch.ids)).backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.train.clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def decode_seconds(model: AsrModel, config: Config, tokenizer: CharTokenizer, batch: Batch) -> float:
@@ -85,10 +94,10 @@ def decode_seconds(model: AsrModel, config: Config, tokenizer: CharTokenizer, ba
         search = decoder.make(
             Resources(model.eval(), tokenizer, config.decode, seconds, labels=labels, counts=counts)
         )
-        start = time.perf_counter()
+        start = time.process_time()
         for feats, lens in zip(batch.feats, batch.feat_lens, strict=True):
             search(model.encode(feats[None, : int(lens)], lens[None]))
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def reached(folder: Path) -> dict[str, list[str]]:
@@ -106,11 +115,13 @@ def reached(folder: Path) -> dict[str, list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--results", type=Path, default=ROOT / "recipes/an4/results")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/presets")
     args = parser.parse_args()
+    clock = time.process_time if args.threads == 1 else time.perf_counter
+    keep_freed_memory()
     torch.set_flush_denormal(True)
     tokenizer, accuracy = CharTokenizer("char", ["<space>", *LETTERS]), reached(args.results)
     waves, few = recordings(BATCH_SECONDS), recordings(15.0)
@@ -122,10 +133,12 @@ def main() -> None:
         model = build_model(config, len(tokenizer.tokens), labels)
         optimizer, batch = make_optimizer(model, config.train), make_batch(config, waves, labels)
         torch.set_num_threads(args.threads)
-        updates = [update_seconds(model, batch, config, optimizer) for _ in range(args.repeats + 1)][1:]
+        updates = [update_seconds(model, batch, config, optimizer, clock) for _ in range(args.repeats + 1)][
+            1:
+        ]
         torch.set_num_threads(1)
         short = make_batch(config, few, labels)
-        decodes = [decode_seconds(model, config, tokenizer, short) for _ in range(args.repeats + 1)][1:]
+        decodes = [decode_seconds(model, config, tokenizer, short) for _ in turns][1:]
         parameters = sum(p.numel() for p in model.parameters()) / 1e6
         speed = batch.seconds / statistics.median(updates)
         factor = statistics.median(decodes) / short.seconds
@@ -139,10 +152,11 @@ def main() -> None:
 
 
 def write_table(path: Path, rows: list[tuple[Any, ...]], threads: int) -> None:
+    unit = "1 thread" if threads == 1 else f"{threads} threads"
     lines = [
         "<!-- Written by benchmarks/models.py. -->",
         "",
-        f"| preset | encoder | heads | M parameters | training, × real time ({threads} threads) | "
+        f"| preset | encoder | heads | M parameters | training, × real time ({unit}) | "
         "decoding, real-time factor (1 thread, untrained) | AN4 test |",
         "|---|---|---|---:|---:|---:|---|",
     ]
@@ -161,7 +175,7 @@ def draw(path: Path, rows: list[tuple[Any, ...]]) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for name, encoder, _, parameters, speed, _, _ in rows:
-        color = {"mlp": "C0", "pyramid": "C1", "transformer": "C2", "conformer": "C3"}[encoder]
+        color = {"mlp": "C0", "pyramid": "C1", "transformer": "C2", "conformer": "C3", "tdnn": "C4"}[encoder]
         axes.scatter(parameters, speed, s=60, color=color)
         axes.annotate(name, (parameters, speed), xytext=(6, 4), textcoords="offset points", fontsize=9)
     axes.set(xlabel="million parameters", ylabel="training speed, × real time", yscale="log")

@@ -15,8 +15,8 @@ system() {
     tags+=("$exp/librispeech/$tag")
     [[ $tag =~ ^($only)$ ]] || return 0
     asrkit train "$here" --exp "$exp" --tag "$tag" size=shipped-ctc model.pyramid.hidden=256 train.epochs=6 \
-        train.batch_seconds=256 train.average=3 train.warmup_steps=200 decode.beam_size=200 decode.tune.lm_weight=[1.0] \
-        decode.tune.ctc_prior_weight=[0.0,0.4] "$@"
+        train.batch_seconds=256 train.average=3 train.warmup_steps=200 decode.beam_size=200 decode.tune={} \
+        decode.lm_weight=1.0 decode.ctc_prior_weight=0.4 "$@"
 }
 
 # The same training again, of which something after it changes.
@@ -33,10 +33,10 @@ shape=model.pyramid
 system base
 system conformer model=conformer-ctc decode=lexicon train.lr=8e-4
 system tdnn model=tdnn-ctc decode=lexicon train.lr=1.5e-3
-system crf model.crf_weight=0.9 decode.tune.ctc_prior_weight=[0.0]
+system crf model.crf_weight=0.9 decode.ctc_prior_weight=0.0
 system char text.tokenizer=char
 system unigram text.tokenizer=unigram text.vocab_size=300
-system joint model=las text.tokenizer=phone decode=rescoring 'decode.tune={ctc_weight: [0.5], lm_weight: [1.0]}'
+system joint model=las text.tokenizer=phone decode=rescoring decode.ctc_weight=0.5
 system hidden-384 $shape.hidden=384
 system conformer-depth model=conformer-ctc decode=lexicon train.lr=8e-4 model.conformer.layer_drop=0.2
 system utterance features.cmvn=utterance
@@ -51,8 +51,8 @@ of_base best-epoch train.average=1
 of_base trigram lm.order=3
 of_base lm-unpruned-words lm.max_words=200000
 of_base lm-entropy-prune lm.entropy_prune=1.2e-7
-of_base lm-weight-0.6 decode.tune.lm_weight=[0.6]
-of_base lm-weight-1.4 decode.tune.lm_weight=[1.4]
+of_base lm-weight-0.6 decode.lm_weight=0.6
+of_base lm-weight-1.4 decode.lm_weight=1.4
 if [ "$only" = ".*" ]; then
     asrkit results "$exp/librispeech/default" "${tags[@]}" --title "LibriSpeech, six hours" -o "$exp/librispeech/RESULTS.md"
 fi
