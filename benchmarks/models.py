@@ -133,9 +133,8 @@ def main() -> None:
         model = build_model(config, len(tokenizer.tokens), labels)
         optimizer, batch = make_optimizer(model, config.train), make_batch(config, waves, labels)
         torch.set_num_threads(args.threads)
-        updates = [update_seconds(model, batch, config, optimizer, clock) for _ in range(args.repeats + 1)][
-            1:
-        ]
+        turns = range(args.repeats + 1)
+        updates = [update_seconds(model, batch, config, optimizer, clock) for _ in turns][1:]
         torch.set_num_threads(1)
         short = make_batch(config, few, labels)
         decodes = [decode_seconds(model, config, tokenizer, short) for _ in turns][1:]
