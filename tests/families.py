@@ -31,6 +31,7 @@ FAMILIES = {
         "model=conformer-ctc",
         *[f"model.conformer.{size}" for size in ("dim=16", "layers=2", "halved=1", "heads=2", "ff=24")],
     ],
+    "tdnn": ["model=tdnn-ctc", *[f"model.tdnn.{size}" for size in ("dim=16", "layers=2", "hidden=24")]],
     "crf": ["model=pyramid-ctc-tiny", *PYRAMID, "model.crf_weight=0.9", "train.epochs=2"],
     "mlp": [
         "model=mlp",

@@ -18,6 +18,7 @@ from asrkit.config import (
     LstmDecoderConfig,
     ModelConfig,
     PyramidConfig,
+    TdnnConfig,
     TransformerConfig,
     TransformerDecoderConfig,
 )
@@ -30,6 +31,7 @@ from asrkit.models.attention import CrossAttention, SelfAttention
 from asrkit.models.decoders.lstm import LstmDecoder
 from asrkit.models.decoders.transformer import TransformerDecoder
 from asrkit.models.encoded import Encoded
+from asrkit.models.encoders.tdnn import TdnnEncoder
 from asrkit.models.encoders.transformer import ConformerEncoder, TransformerEncoder
 from asrkit.padding import valid_mask
 from asrkit.reference import brute_force
@@ -239,6 +241,29 @@ def blocks_numpy(blocks: Any, x: np.ndarray, lens: np.ndarray) -> np.ndarray:
         y = feed_forward(block.feed.module, norm(block.feed.norm).forward(x))
         x = norm(block.norm).forward(x + 0.5 * y) if conformer else x + y
     return x
+
+
+def neighbours(module: Any, x: np.ndarray) -> np.ndarray:
+    """A product that sees a frame and the one before, as a convolution; one more frame than in x [T, D]."""
+    weight = array(module.weight)
+    copy = Conv1d(x.shape[1], len(weight), 2, RNG, padding=1)
+    copy.params |= {"weight": np.stack(np.split(weight, 2, axis=1), axis=2), "bias": array(module.bias)}
+    return copy.forward(x.T[None])[0].T
+
+
+def test_tdnn_is_two_convolutions_a_layer() -> None:
+    config = TdnnConfig(subsampling="stack", factor=2, dim=6, hidden=10, layers=3, dropout=0.0)
+    encoder: Any = TdnnEncoder(config, 4).double().eval()
+    feats, lens = noise(3, 14, 4), np.array([14, 8, 2])
+    found, found_lens = encoder(tensor(feats), tensor(lens))
+    assert found_lens.tolist() == LENS.tolist()
+    for row, length in enumerate(LENS):
+        x = linear(encoder.subsample.project).forward(feats[row, : 2 * length].reshape(length, 8))
+        for layer in encoder.layers:
+            inside = np.maximum(neighbours(layer.module.wide, norm(layer.norm).forward(x))[:-1], 0)
+            x = x + neighbours(layer.module.narrow, inside)[1:]
+        close(found[row, :length], norm(encoder.norm).forward(x), DOUBLE)
+    assert not found[1, 4:].any()
 
 
 @pytest.mark.parametrize("halved", [0, 1, 2])
