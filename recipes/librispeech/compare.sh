@@ -33,6 +33,8 @@ shape=model.pyramid
 system base
 system conformer model=conformer-ctc decode=lexicon train.lr=8e-4
 system tdnn model=tdnn-ctc decode=lexicon train.lr=1.5e-3
+system tdnn-crf model=tdnn-ctc decode=lexicon train.lr=1.5e-3 model.crf_weight=0.9 decode.ctc_prior_weight=0.0 \
+    features.cmvn=utterance
 system crf model.crf_weight=0.9 decode.ctc_prior_weight=0.0
 system char text.tokenizer=char
 system unigram text.tokenizer=unigram text.vocab_size=300
