@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains every system of README.md, one after the other, about four hours on two cores; what is done is not done again.
+# Trains every system of README.md, one after the other, about five hours on two cores; what is done is not done again.
 #   ASRKIT_DATA=/corpora recipes/an4/systems.sh [EXP]        experiments go to EXP/an4 (default exp/an4)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,5 +23,6 @@ system las model=las
 [ -d "$exp/an4/las-lexicon" ] || cp -r "$exp/an4/las" "$exp/an4/las-lexicon"
 system las-lexicon model=las "${words[@]}" decode=rescoring
 system transformer model=transformer
-asrkit results "$exp"/an4/{phones,phones-2,phones-3,mlp,mlp2,las,las-lexicon,transformer} --set test \
+system conformer model=conformer-ctc
+asrkit results "$exp"/an4/{phones,phones-2,phones-3,mlp,mlp2,las,las-lexicon,transformer,conformer} --set test \
     --title "CMU AN4" -o "$exp/an4/RESULTS.md"

@@ -40,7 +40,7 @@ system char text.tokenizer=char
 system unigram text.tokenizer=unigram text.vocab_size=300
 system joint model=las text.tokenizer=phone decode=rescoring decode.ctc_weight=0.5
 system hidden-384 $shape.hidden=384
-system conformer-depth model=conformer-ctc decode=lexicon train.lr=8e-4 model.conformer.layer_drop=0.2
+system conformer-steady model=conformer-ctc decode=lexicon train.lr=8e-4 model.conformer.layer_drop=0.0
 system utterance features.cmvn=utterance
 system one-speed augment.speeds=[1.0]
 system no-masks augment.time_masks=0 augment.freq_masks=0
