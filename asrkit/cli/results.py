@@ -16,19 +16,22 @@ from asrkit.errors import DataError
 @click.option("--set", "sets", multiple=True, help="Show this set only; may be given again.  [default: all]")
 @click.option("--title", default="Results", show_default=True, help="Heading.")
 def command(experiments: tuple[Path, ...], output: Path | None, sets: tuple[str, ...], title: str) -> None:
-    """Make one Markdown table of EXPERIMENTS: folders below exp/ that were scored."""
+    """Make one Markdown table of EXPERIMENTS.
+
+    These are folders below exp/ that were scored, or copies of their results.json under names of your own.
+    """
     from asrkit.files import atomic_write
     from asrkit.report.results import summary
 
     contents = {}
-    for folder in experiments:
+    for path in experiments:
+        file = path if path.suffix == ".json" else path / "results.json"
         try:
-            contents[f"{folder.resolve().parent.name}/{folder.resolve().name}"] = json.loads(
-                (folder / "results.json").read_text(encoding="utf-8")
-            )
-        except (OSError, ValueError) as error:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            contents[f"{content['recipe']}/{path.resolve().name.removesuffix('.json')}"] = content
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise DataError(
-                f"cannot read {folder / 'results.json'}: {error}", "run its stage score"
+                f"cannot read {file}: {error}", "name experiments whose stage score has run"
             ) from error
     page = summary(title, contents, sets)
     if output is None:

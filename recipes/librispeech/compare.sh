@@ -58,6 +58,6 @@ decoding lm-200k-words lm.max_words=200000
 decoding lm-weight-0.6 decode.lm_weight=0.6
 decoding lm-weight-1.4 decode.lm_weight=1.4
 decoding no-prior decode.ctc_prior_weight=0.0
-if [ "$only" = ".*" ]; then
+if [ "$only" = '.*' ]; then
     asrkit results "${tags[@]}" --title "LibriSpeech, six hours: one change at a time" -o "$exp/librispeech/COMPARED.md"
 fi

@@ -370,4 +370,10 @@ def test_tuning_by_hand_and_one_table_of_results(recipe: Path, asrkit: Run, tmp_
     assert done.code == 0 and done.out.count("| small/by-hand |") == 1 and "# Tiny" in done.out
     page = tmp_path / "table.md"
     assert asrkit("results", folder, "-o", page).out == "" and "| dev |" in page.read_text(encoding="utf-8")
+    kept = tmp_path / "kept.json"
+    kept.write_bytes((folder / "results.json").read_bytes())
+    both = asrkit("results", kept, folder).out
+    assert "| small/kept |" in both and "| small/by-hand |" in both
     assert asrkit("results", tmp_path).code == 1
+    kept.write_text("[]")
+    assert asrkit("results", kept).code == 1
