@@ -25,13 +25,13 @@ def command(experiments: tuple[Path, ...], output: Path | None, sets: tuple[str,
 
     contents = {}
     for path in experiments:
-        file = path if path.suffix == ".json" else path / "results.json"
+        source = path if path.suffix == ".json" else path / "results.json"
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = json.loads(source.read_text(encoding="utf-8"))
             contents[f"{content['recipe']}/{path.resolve().name.removesuffix('.json')}"] = content
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise DataError(
-                f"cannot read {file}: {error}", "name experiments whose stage score has run"
+                f"cannot read {source}: {error}", "name experiments whose stage score has run"
             ) from error
     page = summary(title, contents, sets)
     if output is None:

@@ -2,52 +2,50 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from asrkit.errors import DataError
-from asrkit.files import write_json
+from asrkit.files import atomic_write, write_json
 from asrkit.lm.stored import LM_LEXICON, NGRAM
 from asrkit.progress import tell
 from asrkit.recipe.places import Prints, lm_folder, lm_sources, lm_text_paths, utterances_of
 from asrkit.recipe.train_stages import average_best, claim
 from asrkit.recipe.workspace import Workspace
 
-if TYPE_CHECKING:
-    from asrkit.text.tokenizer import Tokenizer
+PERPLEXITY = "perplexity.json"
 
 
 def lm(workspace: Workspace, prints: Prints) -> None:
-    """Make the language model, and measure its perplexity on the dev sets."""
-    from asrkit.lm.g2p import open_tokenizer, save_spoken
-    from asrkit.lm.ngram import read_binary
+    """Make the language model, and measure its perplexity on the dev sets.
 
-    kind, folder = workspace.config.lm.kind, lm_folder(workspace)
-    tokenizer = open_tokenizer(workspace.folder / "tokenizer")
-    texts = training_texts(workspace, prints)
-    dev = [u.text for u in utterances_of(workspace, prints, workspace.config.corpus.dev)]
-    made: dict[str, int | str]
-    if kind in ("lstm", "transformer"):
-        read = list(texts)
-        unit, made = "token", {"sentences": len(read)}
-        perplexity = neural(workspace, prints, tokenizer, read, dev)
+    One of n-grams is made where experiments of equal settings share it, and copied from there.
+    """
+    folder = lm_folder(workspace)
+    if workspace.config.lm.kind in ("lstm", "transformer"):
+        neural(workspace, prints)
     else:
-        unit = kind.removesuffix("-ngram")
-        split: Callable[[str], list[str]] = str.split if unit == "word" else tokenizer.pieces
-        unheard = [split(text) for text in dev]
-        if workspace.config.lm.arpa:
-            given(workspace, unheard)
-            made = {"arpa": str(lm_sources(workspace)[0])}
-        else:
-            made = {"sentences": ngram(workspace, prints, map(split, texts))}
-        model = read_binary(folder / NGRAM)
-        perplexity = model.perplexity(unheard).including_oov
-        if unit == "word":
-            save_spoken(tokenizer, model.vocabulary, folder / LM_LEXICON)
-    write_json(folder / "perplexity.json", {"unit": unit, "perplexity": perplexity, **made})
+        shared = workspace.shared("lm", prints["lm"])
+        if workspace.force or not (shared / PERPLEXITY).exists():
+            ngram(workspace, prints, shared)
+        for file in (NGRAM, LM_LEXICON, PERPLEXITY):
+            (folder / file).unlink(missing_ok=True)  # of other settings
+            if (shared / file).exists():
+                with atomic_write(folder / file, "wb") as copy:
+                    copy.write((shared / file).read_bytes())
+    made = json.loads((folder / PERPLEXITY).read_text(encoding="utf-8"))
     origin = made.get("arpa", f"{made.get('sentences')} sentences")
-    tell(f"  {kind} of {origin}: perplexity {perplexity:.2f} per {unit} on the dev sets")
+    tell(
+        f"  {workspace.config.lm.kind} of {origin}: perplexity {made['perplexity']:.2f} per {made['unit']} "
+        "on the dev sets"
+    )
+
+
+def dev_texts(workspace: Workspace, prints: Prints) -> list[str]:
+    """The transcripts of the dev sets."""
+    return [u.text for u in utterances_of(workspace, prints, workspace.config.corpus.dev)]
 
 
 def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
@@ -69,15 +67,39 @@ def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
             raise DataError(error.message, hint) from error
 
 
-def given(workspace: Workspace, dev: list[list[str]]) -> None:
-    """Take the n-gram model of ``lm.arpa``.
+def ngram(workspace: Workspace, prints: Prints, folder: Path) -> None:
+    """Make a model of n-grams, or take that of ``lm.arpa``."""
+    from asrkit.lm.g2p import open_tokenizer, save_spoken
+    from asrkit.lm.ngram import read_binary
+
+    config = workspace.config.lm
+    tokenizer = open_tokenizer(workspace.folder / "tokenizer")
+    unit = config.kind.removesuffix("-ngram")
+    split: Callable[[str], list[str]] = str.split if unit == "word" else tokenizer.pieces
+    dev = [split(text) for text in dev_texts(workspace, prints)]
+    made: dict[str, int | str]
+    if config.arpa:
+        source = lm_sources(workspace)[0]
+        given(source, folder / NGRAM, config.bits, dev)
+        made = {"arpa": str(source)}
+    else:
+        texts = map(split, training_texts(workspace, prints))
+        made = {"sentences": estimated(workspace, prints, folder / NGRAM, texts)}
+    model = read_binary(folder / NGRAM)
+    perplexity = model.perplexity(dev).including_oov
+    if unit == "word":
+        save_spoken(tokenizer, model.vocabulary, folder / LM_LEXICON)
+    write_json(folder / PERPLEXITY, {"unit": unit, "perplexity": perplexity, **made})
+
+
+def given(source: Path, path: Path, bits: int, dev: list[list[str]]) -> None:
+    """Take the n-gram model of an ARPA file.
 
     Raises:
         DataError: not readable, or it knows no word of the dev sets.
     """
     from asrkit.lm.ngram import read_arpa, write_binary
 
-    source, path = lm_sources(workspace)[0], lm_folder(workspace) / NGRAM
     model = read_arpa(source)
     known = set(model.words)
     if not any(token in known for sentence in dev for token in sentence):
@@ -86,17 +108,17 @@ def given(workspace: Workspace, dev: list[list[str]]) -> None:
             f"{source} knows no word of the dev sets, {example!r} for one",
             "a model of the same unit is needed, its words as text.normalizer writes them",
         )
-    write_binary(model, path, workspace.config.lm.bits)
+    write_binary(model, path, bits)
 
 
-def ngram(workspace: Workspace, prints: Prints, texts: Iterable[list[str]]) -> int:
+def estimated(workspace: Workspace, prints: Prints, path: Path, texts: Iterable[list[str]]) -> int:
     """Estimate an n-gram model and write it; returns how many sentences it is of.
 
     The words of the training transcripts belong to the vocabulary of a word model from other texts.
     """
     from asrkit.lm.ngram import Corpus, check_prune, estimate, write_binary
 
-    config, path = workspace.config.lm, lm_folder(workspace) / NGRAM
+    config = workspace.config.lm
     check_prune(config.prune, config.order)
     corpus, vocabulary = Corpus.of(texts), None
     if config.kind == "word-ngram":
@@ -109,19 +131,20 @@ def ngram(workspace: Workspace, prints: Prints, texts: Iterable[list[str]]) -> i
     return corpus.sentences
 
 
-def neural(
-    workspace: Workspace, prints: Prints, tokenizer: Tokenizer, texts: list[str], dev: list[str]
-) -> float:
-    """Train a neural model from its last checkpoint, and average its best ones; returns its perplexity."""
+def neural(workspace: Workspace, prints: Prints) -> None:
+    """Train a neural model of tokens from its last checkpoint, and average its best ones."""
     import torch
 
     from asrkit.config import AugmentConfig, neural_lm_shape
+    from asrkit.lm.g2p import open_tokenizer
     from asrkit.lm.model import NeuralLm, load_lm
     from asrkit.training.data import TextSource
     from asrkit.training.loop import train
 
     config, folder = workspace.config, lm_folder(workspace)
     claim(folder, prints["lm"], workspace.force)
+    tokenizer = open_tokenizer(workspace.folder / "tokenizer")
+    texts, dev = list(training_texts(workspace, prints)), dev_texts(workspace, prints)
     train_set, dev_set = (TextSource(t, [tokenizer.encode(text) for text in t]) for t in (texts, dev))
     torch.manual_seed(config.seed)
     model = NeuralLm(neural_lm_shape(config.lm), len(tokenizer.tokens))
@@ -144,4 +167,6 @@ def neural(
             float(trained.network.loss(dev_set.batch(items)).total)
             for items in dev_set.plan(60, shuffle=False)
         )
-    return math.exp(total / sum(len(t) + 1 for t in dev_set.tokens))
+    perplexity = math.exp(total / sum(len(t) + 1 for t in dev_set.tokens))
+    made = {"unit": "token", "perplexity": perplexity, "sentences": len(texts)}
+    write_json(folder / PERPLEXITY, made)

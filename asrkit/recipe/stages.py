@@ -131,7 +131,7 @@ STAGES: tuple[Stage, ...] = (
         ("lm", "seed", "corpus.dev"),
         after("tokenizer"),
         lm_stage.lm,
-        lambda w, p: [lm_folder(w) / "perplexity.json"],
+        lambda w, p: [lm_folder(w) / lm_stage.PERPLEXITY],
         lambda w: [file_state(path) for path in lm_sources(w)],
         idle=lambda c: "" if c.lm.kind != "none" else "lm.kind=none",
     ),

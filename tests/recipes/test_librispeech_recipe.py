@@ -67,6 +67,14 @@ def test_the_default_runs_on_what_is_there(tmp_path: Path, asrkit: Run) -> None:
     assert "ZOXXIQUE" in zipfile.ZipFile(folder / "librispeech.asrkit").read("lm/lexicon.txt").decode()
     assert "CC BY 4.0" in card and (folder / "RESULTS.md").read_text() in card
 
+    [made] = (tmp_path / "exp/librispeech/data").glob("lm-*/perplexity.json")
+    made.write_text(made.read_text().replace("40", "41"))
+    for words, sentences in (((), 41), (("--force",), 40)):
+        train(data, tmp_path / "exp", asrkit, "--tag", "other", "--stop-stage", "lm", *words)
+        other = folder.parent / "other" / "lm"
+        assert json.loads((other / "perplexity.json").read_text())["sentences"] == sentences
+        assert (other / "lm.ngram").read_bytes() == (folder / "lm" / "lm.ngram").read_bytes()
+
     shutil.copytree(sound.parents[2], sound.parents[3] / "later")
     folder, report = train(data, tmp_path / "exp", asrkit, "corpus.test=[later]")
     assert "train      done" in report and "decode     run" in report, report
