@@ -23,7 +23,7 @@ import torch
 
 from asrkit.config import Config, load_config
 from asrkit.data.audio import read_audio
-from asrkit.decoding import Resources, require_decoder
+from asrkit.decoding import DECODERS, Resources, decoders_for
 from asrkit.features.frontend import Frontend
 from asrkit.memory import keep_freed_memory
 from asrkit.models.asr import AsrModel, Batch, build_model
@@ -88,7 +88,8 @@ def update_seconds(
 def decode_seconds(model: AsrModel, config: Config, tokenizer: CharTokenizer, batch: Batch) -> float:
     labels = LabelSet.of(tokenizer)
     counts = LabelCounts.of([np.zeros(1, np.int64)], len(labels.names))
-    decoder = require_decoder(config.decode.decoder, model.heads)
+    usable = decoders_for(model.heads)  # without a language model
+    decoder = DECODERS[config.decode.decoder if config.decode.decoder in usable else "ctc-beam"]
     seconds = 0.01 * model.stride
     with torch.inference_mode():
         search = decoder.make(

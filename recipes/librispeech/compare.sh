@@ -13,7 +13,7 @@ system() {
     shift
     tags+=("$exp/librispeech/$tag")
     [[ $tag =~ ^($only)$ ]] || return 0
-    asrkit train "$here" --exp "$exp" --tag "$tag" size=small "$@"
+    asrkit train "$here" --exp "$exp" --tag "$tag" size=small "$@" decode.tune={}
 }
 
 # The same training, of which something after it changes.
