@@ -171,6 +171,7 @@ def write_table(path: Path, rows: list[tuple[Any, ...]], threads: int) -> None:
 def draw(path: Path, rows: list[tuple[Any, ...]]) -> None:
     """Training speed over size."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, NullFormatter
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -179,6 +180,10 @@ def draw(path: Path, rows: list[tuple[Any, ...]]) -> None:
         axes.scatter(parameters, speed, s=60, color=color)
         axes.annotate(name, (parameters, speed), xytext=(6, 4), textcoords="offset points", fontsize=9)
     axes.set(xlabel="million parameters", ylabel="training speed, × real time", yscale="log")
+    axes.yaxis.set_major_locator(FixedLocator([20, 50, 100, 200, 500]))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.15, y=0.1)
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
 
