@@ -15,12 +15,14 @@ of the repetitions' ratios to SpeechBrain in the precision that its column names
 "equal" is asrkit with SpeechBrain's shape, subsampling and dropout; "preset" is
 conf/model/conformer-ctc.yaml. SpeechBrain's model is the encoder and the CTC head of its recipe
 LibriSpeech/ASR/transformer, conformer_small.yaml, with a feed-forward width of 576 instead of 1024 on both
-sides. Each has the optimiser that its toolkit makes.
+sides. ESPnet's encoder takes part where it is installed (`pip install --no-deps espnet typeguard==2.13.3`
+will do). SpeechBrain's and ESPnet's models are trained by the same AdamW, asrkit's by the one it makes.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import itertools
 import os
 import statistics
@@ -153,6 +155,37 @@ class SpeechBrainConformer(nn.Module):
         return loss
 
 
+class EspnetConformer(nn.Module):
+    """ESPnet's Conformer encoder of the same shape, with its usual relative positions, and a CTC head."""
+
+    def __init__(self, vocab: int) -> None:
+        super().__init__()
+        from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
+
+        self.encoder = ConformerEncoder(
+            input_size=FEATURES.dim,
+            output_size=SHAPE["dim"],
+            attention_heads=SHAPE["heads"],
+            linear_units=SHAPE["ff"],
+            num_blocks=SHAPE["layers"],
+            dropout_rate=SHAPE["dropout"],
+            positional_dropout_rate=SHAPE["dropout"],
+            input_layer="conv2d",
+            macaron_style=True,
+            rel_pos_type="latest",
+            pos_enc_layer_type="rel_pos",
+            selfattention_layer_type="rel_selfattn",
+            activation_type="swish",
+            cnn_module_kernel=SHAPE["kernel"],
+        )
+        self.ctc = nn.Linear(SHAPE["dim"], vocab)
+
+    def forward(self, batch: Batch) -> Tensor:
+        encoded, lens, _ = self.encoder(batch.feats[:, : int(batch.feat_lens.max())], batch.feat_lens)
+        log_probs = self.ctc(encoded).float().log_softmax(dim=-1).transpose(0, 1)
+        return nn.functional.ctc_loss(log_probs, batch.tokens, lens, batch.token_lens, reduction="sum")
+
+
 class System:
     """A model that is trained: its name, precision and optimiser."""
 
@@ -193,6 +226,8 @@ def systems(vocab: int) -> Iterator[System]:
     }
     for precision in ("fp32", "bf16"):
         yield System("SpeechBrain", SpeechBrainConformer(vocab), precision)
+        if importlib.util.find_spec("espnet2"):
+            yield System("ESPnet", EspnetConformer(vocab), precision)
         for name, config in models.items():
             yield System(f"asrkit, {name}", AsrModel(config, FEATURES.dim, vocab), precision)
 
