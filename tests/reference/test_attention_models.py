@@ -212,18 +212,18 @@ def encoder_numpy(encoder: Any, feats: np.ndarray, lens: np.ndarray) -> np.ndarr
     lens = -(-lens // factor)
     positions = sinusoidal_positions(x.shape[1], x.shape[2])
     x = x + np.concatenate([positions[:, ::2], positions[:, 1::2]], axis=1)
-    first, last = encoder.halved.start, encoder.halved.stop
-    x = blocks_numpy(encoder.blocks[:first], x, lens)
     if encoder.halved:
+        first = len(encoder.blocks) - 1 - encoder.halved
+        x = blocks_numpy(encoder.blocks[:first], x, lens)
         pairs = np.where(padding_mask(lens, x.shape[1])[..., None], x, 0.0)
         pairs = np.pad(pairs, ((0, 0), (0, x.shape[1] % 2), (0, 0)))
         pairs = np.concatenate([pairs[:, ::2], pairs[:, 1::2]], axis=-1)
-        y = blocks_numpy(
-            encoder.blocks[first:last], linear(encoder.join.project).forward(pairs), -(-lens // 2)
-        )
+        y = blocks_numpy(encoder.blocks[first:-1], linear(encoder.join.project).forward(pairs), -(-lens // 2))
         parted = np.stack(np.split(linear(encoder.part).forward(y), 2, axis=-1), axis=2)
         x = x + parted.reshape(len(x), -1, x.shape[2])[:, : x.shape[1]]
-        x = blocks_numpy(encoder.blocks[last:], x, lens)
+        x = blocks_numpy(encoder.blocks[-1:], x, lens)
+    else:
+        x = blocks_numpy(encoder.blocks, x, lens)
     return norm(encoder.norm).forward(x) * padding_mask(lens, x.shape[1])[..., None]
 
 

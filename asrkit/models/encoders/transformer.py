@@ -61,7 +61,7 @@ class TransformerEncoder(nn.Module):
         self.absolute = config.positions == "sinusoidal"
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(self.block(config) for _ in range(config.layers))
-        self.halved = range(config.layers - 1 - config.halved, config.layers - 1)
+        self.halved = config.halved
         if self.halved:
             self.join, self.part = Stack(config.dim, config.dim, 2), nn.Linear(config.dim, 2 * config.dim)
         self.norm = nn.LayerNorm(config.dim)
@@ -76,11 +76,14 @@ class TransformerEncoder(nn.Module):
         if self.absolute:
             x = x + sinusoids(x.shape[1], self.dim).to(x)
         x = self.dropout(x)
-        x = self._through(self.blocks[: self.halved.start], x, lens)
         if self.halved:
-            y = self._through(self.blocks[self.halved.start : self.halved.stop], *self.join(x, lens))
+            first = len(self.blocks) - 1 - self.halved
+            x = self._through(self.blocks[:first], x, lens)
+            y = self._through(self.blocks[first:-1], *self.join(x, lens))
             x = x + self.part(y).unflatten(-1, (2, -1)).flatten(1, 2)[:, : x.shape[1]]
-            x = self._through(self.blocks[self.halved.stop :], x, lens)
+            x = self._through(self.blocks[-1:], x, lens)
+        else:
+            x = self._through(self.blocks, x, lens)
         return mask_padding(self.norm(x), lens), lens
 
     @staticmethod
