@@ -40,6 +40,15 @@ class Strided(nn.Module):
         return frames
 
 
+class StridedConv(nn.Conv1d):
+    """Convolution over time, [B, T, D] -> [B, T', D'], as one matrix product over copies of the frames."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (kernel,), (stride,), padding = self.kernel_size, self.stride, int(self.padding[0])
+        seen = F.pad(x, (0, 0, padding, padding)).unfold(1, kernel, stride).transpose(2, 3)
+        return F.linear(seen.flatten(2), self.weight.transpose(1, 2).flatten(1), self.bias)
+
+
 class Conv1d(Strided):
     """Convolutions over time alone, frequencies as channels: they run as matrix products."""
 
@@ -47,13 +56,13 @@ class Conv1d(Strided):
         super().__init__(factor)
         widths = [input_dim, *[dim] * self.steps]
         self.convs = nn.ModuleList(
-            nn.Conv1d(a, b, kernel, stride=2, padding=kernel // 2) for a, b in pairwise(widths)
+            StridedConv(a, b, kernel, stride=2, padding=kernel // 2) for a, b in pairwise(widths)
         )
         self.project = nn.Linear(widths[-1], dim)
 
     def forward(self, x: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
         for conv in self.convs:
-            x = F.silu(conv(mask_padding(x, lens).transpose(1, 2)).transpose(1, 2))
+            x = F.silu(conv(mask_padding(x, lens)))
             lens = (lens + 1) // 2
         return self.project(x), lens
 

@@ -26,10 +26,11 @@ class TimeDelay(nn.Module):
         self.wide, self.narrow = nn.Linear(2 * dim, hidden), nn.Linear(2 * hidden, dim)
 
     def forward(self, x: Tensor, lens: Tensor) -> Tensor:
-        x = mask_padding(x, lens)
         x = F.relu(self.wide(torch.cat([F.pad(x, (0, 0, 1, 0))[:, :-1], x], dim=-1)))
-        x = mask_padding(x, lens)
-        return self.narrow(torch.cat([x, F.pad(x, (0, 0, 0, 1))[:, 1:]], dim=-1))
+        # What the frame after gives is moved, not that wide frame itself; padding would come in with it.
+        this, after = F.linear(x, torch.cat(self.narrow.weight.chunk(2, dim=1))).chunk(2, dim=-1)
+        after = mask_padding(after, lens)
+        return this + F.pad(after, (0, 0, 0, 1))[:, 1:] + self.narrow.bias
 
 
 class TdnnEncoder(nn.Module):
