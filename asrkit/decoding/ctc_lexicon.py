@@ -26,8 +26,8 @@ class CtcLexiconSearch:
     Where ``<space>`` is a token, one stands between two words, and none before the first or after the last.
     Every sequence of tokens collects the probability of all its paths, so that with a beam wide enough, no
     limit on tokens and no threshold, the scores are exact. Of the spellings of a sequence of words, the best
-    counts. A full beam makes room by keeping, of sequences that no later word can tell apart, the `nbest`
-    best.
+    counts. A full beam makes room by keeping, of sequences that no later word can tell apart, the best; of
+    several hypotheses, the best four in a beam of twice the size, lest they crowd out what may still win.
 
     Args:
         tokens: the token strings by id, blank first.
@@ -127,7 +127,8 @@ class CtcLexiconSearch:
         floor = np.full(count, -np.inf, np.float32)
         if 0 < self.beam_tokens < vocab:
             floor = np.partition(frames, -self.beam_tokens, axis=1)[:, -self.beam_tokens]
-        size, twins = self.beam_size, self.nbest
+        twins = min(self.nbest, 4)
+        size = self.beam_size * min(twins, 2)
         found = lexicon_beam(
             frames, floor, self.graph, self.lm, size, self.beam_threshold, size, twins, BLANK_ID
         )

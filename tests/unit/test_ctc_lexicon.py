@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asrkit.decoding._lexicon_kernels import lexicon_beam
 from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, lexicon_spellings
 from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from asrkit.decoding.frame_lexicon import FrameLexiconSearch
@@ -119,15 +120,18 @@ def test_words_without_a_language_model_and_any_spelling_are_the_prefix_beam_sea
     tokens = [*PHONED[:-1], "Z", "<sos/eos>"]
     lexicon = {token: [[index]] for index, token in enumerate(tokens) if index > 0}
     log_probs = posteriors(6, 60, len(tokens))
+    search = CtcLexiconSearch(tokens, lexicon, None)
+    floor = np.full(60, -np.inf, np.float32)
     for beam in (1, 4, 30):
-        search = CtcLexiconSearch(tokens, lexicon, None, beam_size=beam, nbest=beam, beam_threshold=math.inf)
-        found = decode(search, log_probs)
+        rows, lengths, scores, _ = lexicon_beam(
+            log_probs, floor, search.graph, search.lm, beam, math.inf, nbest=beam, twins=beam, blank=0
+        )
         known = ctc_prefix_beam_search(
             log_probs[None], np.array([60]), frame_seconds=1.0, beam_size=beam, nbest=beam
         )[0]
-        assert [h.tokens for h in found[: len(known)]] == [h.tokens for h in known]
-        assert [h.score for h in found[: len(known)]] == pytest.approx([h.score for h in known], abs=1e-6)
-        assert found[0].parts == {"ctc": found[0].score}
+        found = [tuple(search.graph.token[row[60 - n :]]) for row, n in zip(rows, lengths, strict=True)]
+        assert found[: len(known)] == [h.tokens for h in known]
+        assert scores[: len(known)] == pytest.approx([h.score for h in known], abs=1e-6)
 
 
 def test_narrow_beams_find_what_wide_ones_do_in_clear_speech() -> None:
@@ -157,7 +161,7 @@ def test_a_full_beam_keeps_what_later_words_decide() -> None:
     sentences = ([*words, *rare] for words in itertools.product([*lexicon][:5], repeat=5))
     best = max(map(lm.log_prob, sentences))
     assert found.parts["lm"] == pytest.approx(best, abs=1e-5)
-    # For a list of 30 hypotheses, the beam has to keep sequences that differ in their first words alone.
+    # For a list of hypotheses, the beam has to keep sequences that differ in their first words alone.
     listed = decode(CtcLexiconSearch(PHONED, lexicon, lm, nbest=30, **options), log_probs)
     assert len(listed) > 5 and listed[0].score < found.score
 
