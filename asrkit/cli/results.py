@@ -14,8 +14,11 @@ from asrkit.errors import DataError
 @click.argument("experiments", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to stdout.")
 @click.option("--set", "sets", multiple=True, help="Show this set only; may be given again.  [default: all]")
+@click.option("--brief", is_flag=True, help="A line for each: what it changes in the first, and its errors.")
 @click.option("--title", default="Results", show_default=True, help="Heading.")
-def command(experiments: tuple[Path, ...], output: Path | None, sets: tuple[str, ...], title: str) -> None:
+def command(
+    experiments: tuple[Path, ...], output: Path | None, sets: tuple[str, ...], brief: bool, title: str
+) -> None:
     """Make one Markdown table of EXPERIMENTS.
 
     These are folders below exp/ that were scored, or copies of their results.json under names of your own.
@@ -33,7 +36,7 @@ def command(experiments: tuple[Path, ...], output: Path | None, sets: tuple[str,
             raise DataError(
                 f"cannot read {source}: {error}", "name experiments whose stage score has run"
             ) from error
-    page = summary(title, contents, sets)
+    page = summary(title, contents, sets, brief=brief)
     if output is None:
         click.echo(page, nl=False)
         return

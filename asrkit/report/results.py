@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -115,42 +116,86 @@ def write_results_json(
     write_json(path, content)
 
 
-def summary(title: str, experiments: Mapping[str, Mapping[str, Any]], sets: Sequence[str]) -> str:
+def summary(
+    title: str, experiments: Mapping[str, Mapping[str, Any]], sets: Sequence[str], *, brief: bool = False
+) -> str:
     """One Markdown page on several experiments, from their ``results.json``.
 
     Args:
         title: heading.
         experiments: name -> content of its results.json, in the order of the table.
         sets: the sets shown; empty: all.
+        brief: a line for each experiment, as :func:`_brief` has it, in place of one for each figure.
     """
-    table: list[tuple[str, ...]] = [
-        ("experiment", "parameters", "minutes", "seed", "set", "decoder", "unit", "error", "95 % interval")
-    ]
+    shown = {
+        name: [row for row in content["rows"] if not sets or row["set"] in sets]
+        for name, content in experiments.items()
+    }
     facts = []
     for name, content in experiments.items():
-        shown = [row for row in content["rows"] if not sets or row["set"] in sets]
-        about = (
-            name,
-            f"{content['parameters']:,}",
-            f"{content['training_seconds'] / 60:.0f}",
-            str(content["seed"]),
-        )
-        for row in shown:
-            interval = " – ".join(f"{100 * end:.2f}" for end in row["interval"] or ()) or "–"
-            rate = f"{100 * row['rate']:.2f}"
-            table.append((*about, row["set"], row["decoder"], row["unit"], rate, interval))
-            about = ("", "", "", "")
         commit = content["environment"].get("training commit", content["environment"]["commit"])
         facts.append(f"- {name}: `{content['command']}`, {content['date']}, commit {commit}\n")
     return "\n".join(
         (
             f"<!-- Written by `asrkit results`; changes made by hand are lost. -->\n# {title}\n",
             "Percentages of the reference's units; the interval is by bootstrap over utterances.\n",
-            _markdown(table, left=1),
+            _markdown(_brief(experiments, shown), left=2)
+            if brief
+            else _markdown(_full(experiments, shown), 1),
             "## How\n",
             "".join(facts),
         )
     )
+
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def _full(experiments: Mapping[str, Mapping[str, Any]], rows: Rows) -> list[tuple[str, ...]]:
+    table: list[tuple[str, ...]] = [
+        ("experiment", "parameters", "minutes", "seed", "set", "decoder", "unit", "error", "95 % interval")
+    ]
+    for name, content in experiments.items():
+        about = (name, *_size(content), str(content["seed"]))
+        for row in rows[name]:
+            table.append((*about, row["set"], row["decoder"], row["unit"], *_error(row)))
+            about = ("", "", "", "")
+    return table
+
+
+def _brief(experiments: Mapping[str, Mapping[str, Any]], rows: Rows) -> list[tuple[str, ...]]:
+    """What each changes in the settings of the first; the errors of its first decoder on its first set."""
+    units = list(dict.fromkeys(row["unit"] for found in rows.values() for row in _first(found)))
+    heads = [head for unit in units for head in (f"{unit} error", "95 % interval")]
+    table = [("experiment", "change", "parameters", "minutes", *heads)]
+    base = settings(next(iter(experiments.values()))["command"])
+    for name, content in experiments.items():
+        mine = settings(content["command"])
+        change = [f"`{key}={value}`" for key, value in mine.items() if base.get(key) != value]
+        change += [f"no `{key}={value}`" for key, value in base.items() if key not in mine]
+        errors = {row["unit"]: _error(row) for row in _first(rows[name])}
+        cells = [cell for unit in units for cell in errors.get(unit, ("–", "–"))]
+        table.append((name.rpartition("/")[2], " ".join(change) or "–", *_size(content), *cells))
+    return table
+
+
+def settings(command: str) -> dict[str, str]:
+    """What a command line sets, ``key=value`` each; the last word on a key counts."""
+    pairs = (word.partition("=") for word in shlex.split(command) if "=" in word and not word.startswith("-"))
+    return {key: value for key, _, value in pairs}
+
+
+def _first(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if (row["set"], row["decoder"]) == (rows[0]["set"], rows[0]["decoder"])]
+
+
+def _size(content: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{content['parameters']:,}", f"{content['training_seconds'] / 60:.0f}"
+
+
+def _error(row: Mapping[str, Any]) -> tuple[str, str]:
+    interval = " – ".join(f"{100 * end:.2f}" for end in row["interval"] or ()) or "–"
+    return f"{100 * row['rate']:.2f}", interval
 
 
 def write_results(

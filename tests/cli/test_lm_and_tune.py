@@ -374,6 +374,12 @@ def test_tuning_by_hand_and_one_table_of_results(recipe: Path, asrkit: Run, tmp_
     kept.write_bytes((folder / "results.json").read_bytes())
     both = asrkit("results", kept, folder).out
     assert "| small/kept |" in both and "| small/by-hand |" in both
+    content = json.loads(kept.read_text(encoding="utf-8"))
+    content["command"] += " augment.volume_db=3"
+    kept.write_text(json.dumps(content))
+    first, second = asrkit("results", folder, kept, "--brief").out.split("| by-hand | ")[1].splitlines()[:2]
+    size = f"{content['parameters']:,} | "
+    assert first.startswith(f"– | {size}") and second.startswith(f"| kept | `augment.volume_db=3` | {size}")
     assert asrkit("results", tmp_path).code == 1
     kept.write_text("[]")
     assert asrkit("results", kept).code == 1
