@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -63,6 +64,7 @@ def command(
     What is up to date is not done again; an interrupted stage goes on where it stopped.
     """
     from asrkit.config import load_config
+    from asrkit.files import alone
     from asrkit.progress import tell
     from asrkit.recipe.library import find_recipe, fragments
     from asrkit.recipe.plan import fingerprints, make_plan, run_plan
@@ -112,9 +114,18 @@ def command(
             tell(f"  {step.stage.number:2d} {step.stage.name:<10} {step.action:<5} {step.why}")
     if dry_run:
         return
-    if rank == 0:
+    if rank:
+        run_plan(steps, workspace, prints, tell, record=False)
+        return
+    # Processes that a training with several GPUs starts are its own.
+    guard = (
+        nullcontext()
+        if "WORLD_SIZE" in os.environ
+        else alone(workspace.folder, "wait for it, or name this one: --tag NAME")
+    )
+    with guard:
         start(workspace)
-    run_plan(steps, workspace, prints, tell, record=rank == 0)
+        run_plan(steps, workspace, prints, tell)
 
 
 def device_for(ngpu: int | None) -> str:

@@ -14,6 +14,8 @@ import torch
 from conftest import ROOT, TINY, Run
 from safetensors.torch import load_file
 
+from asrkit.files import alone
+
 RECIPE = ROOT / "recipes" / "prompts"
 
 
@@ -48,6 +50,15 @@ def test_nothing_is_done_twice(experiment: Path, asrkit: Run) -> None:
     assert done.err.count("up to date") == 10
     assert "  run " not in done.err
     assert before == {p: p.stat().st_mtime_ns for p in experiment.rglob("*.safetensors")}
+
+
+def test_only_one_process_works_in_an_experiment(experiment: Path, asrkit: Run) -> None:
+    words = ("train", RECIPE, "--exp", experiment.parents[1], *TINY)
+    with alone(experiment, ""):
+        done = asrkit(*words)
+        assert done.code == 1 and f"another asrkit is at work in {experiment}" in done.err
+        assert asrkit(*words, "--dry-run").code == 0
+    assert asrkit(*words).code == 0
 
 
 def test_dry_run_names_what_a_change_means(experiment: Path, asrkit: Run) -> None:
