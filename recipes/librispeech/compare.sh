@@ -32,7 +32,8 @@ system seed-2 seed=2
 system char text.tokenizer=char
 system unigram text.tokenizer=unigram text.vocab_size=300
 # Losses
-system joint model.heads=[attention,ctc] model.decoder=lstm model.ctc_weight=0.5 decode=rescoring decode.ctc_weight=0.5
+system joint model.heads=[attention,ctc] model.transformer_decoder.dim=192 model.transformer_decoder.ff=768 \
+    model.transformer_decoder.layers=2 model.ctc_weight=0.5
 system crf model.crf_weight=0.9 decode.ctc_prior_weight=0.0
 system two-views model.consistency=0.2 train.epochs=3
 # Encoders
