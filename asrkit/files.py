@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from asrkit.errors import DataError
-
 
 @contextmanager
 def atomic_write(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
@@ -32,26 +30,6 @@ def atomic_write(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def alone(folder: Path, advice: str) -> Iterator[None]:
-    """Keep other processes out of `folder` that ask for the same; a killed one keeps nobody out.
-
-    Raises:
-        DataError: one is there already; `advice` is the hint.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("ab") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"another asrkit is at work in {folder}", advice) from None
-        except (ImportError, OSError):
-            pass  # Windows, or a file system without locks
-        yield
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -64,13 +64,12 @@ def command(
     What is up to date is not done again; an interrupted stage goes on where it stopped.
     """
     from asrkit.config import load_config
-    from asrkit.files import alone
     from asrkit.progress import tell
     from asrkit.recipe.library import find_recipe, fragments
     from asrkit.recipe.plan import fingerprints, make_plan, run_plan
     from asrkit.recipe.settle import settle
     from asrkit.recipe.stages import STAGES, start
-    from asrkit.recipe.workspace import Workspace
+    from asrkit.recipe.workspace import Workspace, alone
 
     if ngpu:
         refuse_missing_gpus(ngpu)
@@ -118,11 +117,7 @@ def command(
         run_plan(steps, workspace, prints, tell, record=False)
         return
     # Processes that a training with several GPUs starts are its own.
-    guard = (
-        nullcontext()
-        if "WORLD_SIZE" in os.environ
-        else alone(workspace.folder, "wait for it, or name this one: --tag NAME")
-    )
+    guard = nullcontext() if "WORLD_SIZE" in os.environ else alone(workspace.folder)
     with guard:
         start(workspace)
         run_plan(steps, workspace, prints, tell)

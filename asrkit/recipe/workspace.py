@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from asrkit.config import Config
+from asrkit.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,25 @@ class Workspace:
         """All subsets, each once: train, dev, test."""
         corpus = self.config.corpus
         return list(dict.fromkeys([*corpus.train, *corpus.dev, *corpus.test]))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out of an experiment; a killed one keeps nobody out.
+
+    Raises:
+        DataError: one is there already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("ab") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(
+                f"another asrkit is at work in {folder}", "wait for it, or name this experiment: --tag NAME"
+            ) from None
+        except (ImportError, OSError):
+            pass  # Windows, or a file system without locks
+        yield

@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT, TINY, Run
 from safetensors.torch import load_file
 
-from asrkit.files import alone
+from asrkit.recipe.workspace import alone
 
 RECIPE = ROOT / "recipes" / "prompts"
 
@@ -54,7 +54,7 @@ def test_nothing_is_done_twice(experiment: Path, asrkit: Run) -> None:
 
 def test_only_one_process_works_in_an_experiment(experiment: Path, asrkit: Run) -> None:
     words = ("train", RECIPE, "--exp", experiment.parents[1], *TINY)
-    with alone(experiment, ""):
+    with alone(experiment):
         done = asrkit(*words)
         assert done.code == 1 and f"another asrkit is at work in {experiment}" in done.err
         assert asrkit(*words, "--dry-run").code == 0
