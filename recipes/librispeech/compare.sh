@@ -53,7 +53,7 @@ system volume augment.volume_db=10
 system noise-rooms augment.noise_share=0.3 augment.reverb_share=0.3
 system utterance features.cmvn=utterance
 # Language model and decoder
-decoding lm-trigram lm.order=3
+decoding lm-trigram lm.order=3 lm.prune=[0,0,1]
 decoding lm-pruned lm.entropy_prune=1.2e-7
 decoding lm-200k-words lm.max_words=200000
 decoding lm-weight-0.6 decode.lm_weight=0.6
