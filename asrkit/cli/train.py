@@ -113,14 +113,11 @@ def command(
             tell(f"  {step.stage.number:2d} {step.stage.name:<10} {step.action:<5} {step.why}")
     if dry_run:
         return
-    if rank:
-        run_plan(steps, workspace, prints, tell, record=False)
-        return
     # Processes that a training with several GPUs starts are its own.
-    guard = nullcontext() if "WORLD_SIZE" in os.environ else alone(workspace.folder)
-    with guard:
-        start(workspace)
-        run_plan(steps, workspace, prints, tell)
+    with nullcontext() if "WORLD_SIZE" in os.environ else alone(workspace.folder):
+        if rank == 0:
+            start(workspace)
+        run_plan(steps, workspace, prints, tell, record=rank == 0)
 
 
 def device_for(ngpu: int | None) -> str:

@@ -132,6 +132,8 @@ def test_words_without_a_language_model_and_any_spelling_are_the_prefix_beam_sea
         found = [tuple(search.graph.token[row[60 - n :]]) for row, n in zip(rows, lengths, strict=True)]
         assert found[: len(known)] == [h.tokens for h in known]
         assert scores[: len(known)] == pytest.approx([h.score for h in known], abs=1e-6)
+    [best] = decode(search, log_probs)
+    assert best.parts == {"ctc": best.score}
 
 
 def test_narrow_beams_find_what_wide_ones_do_in_clear_speech() -> None:
