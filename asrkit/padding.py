@@ -1,6 +1,8 @@
-"""Padding: masks from lengths, and reversal that respects them."""
+"""Padding: texts padded together, masks from lengths, and reversal that respects them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -21,3 +23,9 @@ def reverse(x: Tensor, lens: Tensor) -> Tensor:
     position = torch.arange(x.shape[1], device=lens.device)
     index = torch.where(position < lens[:, None], lens[:, None] - 1 - position, position)
     return x.gather(1, index[..., None].expand_as(x))
+
+
+def pad_tokens(tokens: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+    """Token ids as int64[B, U], zero beyond their lengths, and the lengths int64[B]."""
+    rows = [torch.tensor(ids, dtype=torch.int64) for ids in tokens]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.tensor([len(r) for r in rows])

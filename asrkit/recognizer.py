@@ -26,7 +26,8 @@ from asrkit.features.frontend import make_frontend
 from asrkit.features.signal import read_signal
 from asrkit.lm.g2p import open_tokenizer
 from asrkit.lm.model import LanguageModel, load_lm
-from asrkit.lm.stored import LM_LEXICON
+from asrkit.lm.rescorer import Rescorer
+from asrkit.lm.stored import LM_LEXICON, RESCORER
 from asrkit.models.asr import AsrModel, Batch, build_model
 from asrkit.models.encoded import Encoded
 from asrkit.models.weights import load_weights
@@ -88,6 +89,7 @@ class Recognizer:
         threads: int = 1,
         *,
         lm: LanguageModel | None = None,
+        rescorer: Rescorer | None = None,
         labels: LabelSet | None = None,
         counts: LabelCounts | None = None,
         ctc_prior: torch.Tensor | None = None,
@@ -98,7 +100,8 @@ class Recognizer:
         self.frontend = make_frontend(config.features)
         self.cmvn = Cmvn(config.features.cmvn, cmvn)
         self.model = model.to(device).eval()
-        self.lm, self.labels, self.counts, self.ctc_prior = lm, labels, counts, ctc_prior
+        self.lm, self.rescorer = lm, rescorer
+        self.labels, self.counts, self.ctc_prior = labels, counts, ctc_prior
         self._made: tuple[DecodeConfig, Search] | None = None
         self._making = Lock()
 
@@ -140,6 +143,9 @@ class Recognizer:
             lm = LanguageModel(config.lm.kind, ngram=parts.ngram.result())
         elif parts.lm:
             lm = load_lm(config.lm, files["lm"], len(tokenizer.tokens), place)
+        rescorer = None
+        if parts.lm and config.lm.rescorer.kind != "none":
+            rescorer = Rescorer.load(config.lm.rescorer, files["lm"] / RESCORER, place)
         return cls(
             config,
             model,
@@ -148,6 +154,7 @@ class Recognizer:
             place,
             threads or torch.get_num_threads(),
             lm=lm,
+            rescorer=rescorer,
             labels=labels,
             counts=counts,
             ctc_prior=ctc_prior,
@@ -229,6 +236,7 @@ class Recognizer:
                     self.frame_seconds,
                     self.threads,
                     self.lm,
+                    self.rescorer,
                     self.labels,
                     self.counts,
                     self.ctc_prior,

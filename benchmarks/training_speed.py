@@ -44,7 +44,8 @@ from asrkit.memory import keep_freed_memory
 from asrkit.models.asr import AsrModel, Batch
 from asrkit.text.normalize import english
 from asrkit.text.tokenizer import build_tokenizer
-from asrkit.training.data import Item, Source, pad_tokens
+from asrkit.padding import pad_tokens
+from asrkit.training.data import Item, Source
 from asrkit.training.hardware import autocast
 from asrkit.training.loop import make_optimizer
 

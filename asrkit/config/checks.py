@@ -60,7 +60,7 @@ def _validate_names(config: Config) -> None:
 
 def _validate_combinations(config: Config) -> None:
     features, model, decode, augment = config.features, config.model, config.decode, config.augment
-    nyquist = features.sample_rate / 2
+    lm, nyquist = config.lm, features.sample_rate / 2
     problems = (
         (
             not features.low_hz < features.top_hz <= nyquist,
@@ -88,10 +88,10 @@ def _validate_combinations(config: Config) -> None:
             "choose a width divisible by twice the heads",
         ),
         (
-            any(c.dim % c.heads for c in (model.transformer_decoder, config.lm.model))
+            any(c.dim % c.heads for c in (model.transformer_decoder, lm.model, lm.rescorer.model))
             or model.lstm_decoder.hidden % model.lstm_decoder.heads > 0,
             "a decoder's width is not divisible by its heads",
-            "see model.transformer_decoder, model.lstm_decoder and lm.model",
+            "see model.transformer_decoder, model.lstm_decoder, lm.model and lm.rescorer.model",
         ),
         (
             any(
@@ -147,6 +147,16 @@ def _validate_combinations(config: Config) -> None:
             bool(config.lm.arpa) and not config.lm.kind.endswith("-ngram"),
             "lm.arpa, but lm.kind is not an n-gram model",
             "write lm.kind=word-ngram, or token-ngram where it is of tokens",
+        ),
+        (
+            lm.rescorer.kind != "none" and lm.kind != "word-ngram",
+            "lm.rescorer without an n-gram model of words for the search before it",
+            "write lm.kind=word-ngram, or lm.rescorer.kind=none",
+        ),
+        (
+            decode.rescorer_share > 0 and lm.rescorer.kind == "none",
+            "decode.rescorer_share, but there is no lm.rescorer",
+            "write lm.rescorer.kind=transformer",
         ),
         (
             decode.nbest > decode.beam_size,

@@ -323,6 +323,24 @@ class TrainConfig:
 
 
 @dataclass
+class RescorerConfig:
+    kind: str = option(
+        "none",
+        "neural model of sub-words, which orders what ctc-lexicon finds anew",
+        choices=("none", "lstm", "transformer"),
+    )
+    vocab_size: int = option(2000, "its sub-words (byte-pair encoding)", low=10)
+    line_words: int = option(
+        60,
+        "neighbouring sentences are joined into lines of up to so many words, since utterances run over "
+        "sentences; 0: a line is a sentence",
+        low=0,
+    )
+    model: TransformerDecoderConfig = section(TransformerDecoderConfig)
+    train: TrainConfig = section(TrainConfig)
+
+
+@dataclass
 class LmConfig:
     kind: str = option(
         "none",
@@ -352,6 +370,7 @@ class LmConfig:
     bits: int = option(0, "bits of a stored n-gram value, 8 is nearly lossless; 0: exact", low=0, high=16)
     model: TransformerDecoderConfig = section(TransformerDecoderConfig)
     train: TrainConfig = section(TrainConfig)
+    rescorer: RescorerConfig = section(RescorerConfig)
 
 
 @dataclass
@@ -378,6 +397,13 @@ class DecodeConfig:
         0.0, "share of the CTC label priors taken off the posteriors (lexicon decoders of CTC)", low=0
     )
     min_frames: int = option(3, "shortest label in frames (frame-viterbi)", low=1)
+    rescorer_share: float = option(
+        0.0,
+        "share of lm_weight that goes from n-grams to lm.rescorer, once hypotheses are found (ctc-lexicon)",
+        low=0,
+        high=1,
+    )
+    rescorer_nbest: int = option(30, "hypotheses that lm.rescorer orders anew", low=1)
     also: list[str] = option([], "further decoders reported beside the first")
     tune: dict[str, list[float]] = option(
         {}, "weights tuned on the dev sets before anything is tested: name -> values tried"
@@ -458,7 +484,7 @@ def unused_shapes(model: ModelConfig) -> list[str]:
     return [name for name in sections if name not in used]
 
 
-def neural_lm_shape(config: LmConfig) -> TransformerDecoderConfig:
+def neural_lm_shape(config: LmConfig | RescorerConfig) -> TransformerDecoderConfig:
     """The shape of a neural language model: what looks back follows from its kind."""
     return dataclasses.replace(config.model, look_back="lstm" if config.kind == "lstm" else "attention")
 

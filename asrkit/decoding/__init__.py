@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asrkit.decoding.scorers import Scorer
     from asrkit.lm.model import LanguageModel
     from asrkit.lm.ngram import NgramModel
+    from asrkit.lm.rescorer import Rescorer
     from asrkit.models.asr import AsrModel
     from asrkit.models.encoded import Encoded
     from asrkit.text.labels import LabelCounts, LabelSet
@@ -36,6 +37,7 @@ class Resources:
         frame_seconds: seconds between two encoder frames.
         threads: for decoders that can use several.
         lm: its language model, if it has one.
+        rescorer: that of its second pass, if it has one.
         labels, counts: a frame head's labels, and how often each came in training.
         ctc_prior: f32[V], log of the mean CTC posterior of each token.
     """
@@ -46,6 +48,7 @@ class Resources:
     frame_seconds: float
     threads: int = 1
     lm: LanguageModel | None = None
+    rescorer: Rescorer | None = None
     labels: LabelSet | None = None
     counts: LabelCounts | None = None
     ctc_prior: Tensor | None = None
@@ -178,16 +181,19 @@ def _joint(given: Resources) -> Search:
 
 
 def _ctc_lexicon(given: Resources) -> Search:
-    """CTC over the words of the language model, weighed by it.
+    """CTC over the words of the language model, weighed by it; what is found, the second pass orders anew.
 
     Posteriors less a share of the priors stand for likelihoods, as in Miao et al., "EESEN: End-to-end speech
     recognition using deep RNN models and WFST-based decoding", 2015, section 3.3.
     """
-    from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, lexicon_spellings
+    from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, lexicon_spellings, rescored
 
-    ngram, settings = _word_ngram(given), given.settings
+    ngram, settings, share = _word_ngram(given), given.settings, given.settings.rescorer_share
     if settings.ctc_prior_weight and given.ctc_prior is None:
         raise UsageError("this model's CTC priors were not measured", "use decode.ctc_prior_weight=0")
+    if share and given.rescorer is None:
+        raise UsageError("this model has no rescorer", "use decode.rescorer_share=0")
+    more = min(settings.rescorer_nbest, settings.beam_size) if share else 0
     search = CtcLexiconSearch(
         given.tokenizer.tokens,
         lexicon_spellings(ngram.vocabulary, given.tokenizer),
@@ -196,7 +202,7 @@ def _ctc_lexicon(given: Resources) -> Search:
         beam_threshold=settings.beam_threshold,
         lm_weight=settings.lm_weight,
         word_bonus=settings.word_bonus,
-        nbest=settings.nbest,
+        nbest=max(settings.nbest, more),
         threads=given.threads,
     )
 
@@ -205,7 +211,10 @@ def _ctc_lexicon(given: Resources) -> Search:
         if given.ctc_prior is not None and settings.ctc_prior_weight:
             scaled = log_probs - settings.ctc_prior_weight * given.ctc_prior.to(log_probs.device)
             log_probs = scaled.log_softmax(dim=-1)
-        return search(log_probs.cpu().numpy(), lens.cpu().numpy(), _ctc_frame_seconds(given))
+        found = search(log_probs.cpu().numpy(), lens.cpu().numpy(), _ctc_frame_seconds(given))
+        if given.rescorer is None or not share:
+            return found
+        return [rescored(f, given.rescorer, settings.lm_weight, share)[: settings.nbest] for f in found]
 
     return decode
 
@@ -328,7 +337,17 @@ DECODERS = {
             CTC,
             _ctc_lexicon,
             lm=WORDS,
-            weights=frozenset({"beam_size", "beam_threshold", "lm_weight", "word_bonus", "ctc_prior_weight"}),
+            weights=frozenset(
+                {
+                    "beam_size",
+                    "beam_threshold",
+                    "lm_weight",
+                    "word_bonus",
+                    "ctc_prior_weight",
+                    "rescorer_share",
+                    "rescorer_nbest",
+                }
+            ),
             words=True,
         ),
         Decoder(

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +19,12 @@ from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.lm.ngram import NgramModel
 from asrkit.text.lexicon import Lexicon as Pronunciations
 from asrkit.text.tokenizer import BLANK_ID, SPACE, UNK_ID, PhoneTokenizer, Tokenizer
+
+
+class TextScorer(Protocol):
+    """A language model of whole texts; :class:`asrkit.lm.rescorer.Rescorer` is one."""
+
+    def log_probs(self, texts: Sequence[str]) -> np.ndarray: ...
 
 
 class CtcLexiconSearch:
@@ -134,6 +141,32 @@ class CtcLexiconSearch:
         )
         for row, length, ctc, lm in zip(*found, strict=True):
             yield row[count - length :], float(ctc), float(lm)
+
+
+def rescored(
+    found: Sequence[Hypothesis], rescorer: TextScorer, lm_weight: float, share: float
+) -> list[Hypothesis]:
+    """Hypotheses in the order that a second language model gives them.
+
+    In the score, `share` of `lm_weight` goes from the log probabilities of the n-grams to those of
+    `rescorer`; the rest stays (a log-linear interpolation).
+
+    Args:
+        found: hypotheses of :class:`CtcLexiconSearch` with a language model, of one utterance.
+        rescorer: gives the natural log probabilities f64[N] of texts.
+        lm_weight: that of the search.
+        share: 0 to 1.
+    """
+    texts = [" ".join(word for word, _, _ in hypothesis.words or ()) for hypothesis in found]
+    new = [
+        replace(
+            hypothesis,
+            score=hypothesis.score + lm_weight * share * (second - hypothesis.parts["lm"]),
+            parts={**hypothesis.parts, "rescorer": second},
+        )
+        for hypothesis, second in zip(found, rescorer.log_probs(texts).tolist(), strict=True)
+    ]
+    return sorted(new, key=lambda hypothesis: -hypothesis.score)
 
 
 def lexicon_spellings(

@@ -9,6 +9,8 @@ from asrkit.lm.ngram import NgramModel, read_ngram
 
 NGRAM, WEIGHTS = "lm.ngram", "averaged/model.safetensors"
 OLD_NGRAM = "lm.arpa"  # of experiments and bundles made before there was a binary form
+RESCORER = "rescorer"  # folder of the neural model for the second pass, and of its tokenizer
+RESCORER_FILES = ("tokenizer.json", "tokens.txt", "sentencepiece.model", "model.safetensors")
 LM_LEXICON = "lexicon.txt"  # beside an n-gram model of words: predicted pronunciations of its words
 
 
@@ -16,7 +18,8 @@ def lm_files(config: LmConfig) -> list[str]:
     """The files of a language model that decoding needs, relative to its folder."""
     if config.kind == "none":
         return []
-    return [NGRAM] if config.kind.endswith("-ngram") else [WEIGHTS]
+    second = [] if config.rescorer.kind == "none" else [f"{RESCORER}/{name}" for name in RESCORER_FILES]
+    return [NGRAM if config.kind.endswith("-ngram") else WEIGHTS, *second]
 
 
 def read_stored_ngram(folder: Path) -> NgramModel:

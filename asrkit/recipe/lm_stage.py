@@ -1,4 +1,4 @@
-"""The stage that makes a language model, of n-grams or neural."""
+"""The stages that make language models, of n-grams or neural."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from asrkit.errors import DataError
 from asrkit.files import atomic_write, write_json
-from asrkit.lm.stored import LM_LEXICON, NGRAM
+from asrkit.lm.stored import LM_LEXICON, NGRAM, RESCORER, RESCORER_FILES
 from asrkit.progress import tell
 from asrkit.recipe.places import Prints, lm_folder, lm_sources, lm_text_paths, utterances_of
 from asrkit.recipe.train_stages import average_best, claim
-from asrkit.recipe.workspace import Workspace
+from asrkit.recipe.workspace import Workspace, alone
+
+if TYPE_CHECKING:
+    from asrkit.config import LmConfig, RescorerConfig
+    from asrkit.text.tokenizer import Tokenizer
 
 PERPLEXITY = "perplexity.json"
+INVENTORY_LINES = 300_000  # as many tell which sub-words a language has
 
 
 def lm(workspace: Workspace, prints: Prints) -> None:
@@ -132,41 +138,105 @@ def estimated(workspace: Workspace, prints: Prints, path: Path, texts: Iterable[
 
 
 def neural(workspace: Workspace, prints: Prints) -> None:
-    """Train a neural model of tokens from its last checkpoint, and average its best ones."""
+    """Train a neural model of the recogniser's tokens."""
+    from asrkit.lm.g2p import open_tokenizer
+
+    folder = lm_folder(workspace)
+    claim(folder, prints["lm"], workspace.force)
+    tokenizer = open_tokenizer(workspace.folder / "tokenizer")
+    texts = list(training_texts(workspace, prints))
+    nats, tokens = train_network(workspace, prints, workspace.config.lm, texts, tokenizer, folder)
+    made = {"unit": "token", "perplexity": math.exp(nats / tokens), "sentences": len(texts)}
+    write_json(folder / PERPLEXITY, made)
+
+
+def rescorer(workspace: Workspace, prints: Prints) -> None:
+    """Train a neural model of sub-words for the second pass, and measure its perplexity on the dev sets.
+
+    It is made where experiments of equal settings share it, and copied from there.
+    """
+    from asrkit.config import TextConfig
+    from asrkit.text.tokenizer import build_tokenizer
+
+    config = workspace.config.lm.rescorer
+    folder, shared = lm_folder(workspace) / RESCORER, workspace.shared(RESCORER, prints["rescorer"])
+    with alone(shared):
+        if workspace.force or not (shared / PERPLEXITY).exists():
+            claim(shared, prints["rescorer"], workspace.force)
+            texts = list(joined(training_texts(workspace, prints), config.line_words, workspace.config.seed))
+            settings = TextConfig("bpe", vocab_size=config.vocab_size)
+            tokenizer = build_tokenizer(settings, texts[:: len(texts) // INVENTORY_LINES + 1])
+            tokenizer.save(shared)
+            nats, _ = train_network(workspace, prints, config, texts, tokenizer, shared)
+            words = sum(len(text.split()) + 1 for text in dev_texts(workspace, prints))
+            write_json(shared / PERPLEXITY, {"perplexity": math.exp(nats / words), "lines": len(texts)})
+    (folder / PERPLEXITY).unlink(missing_ok=True)
+    for name in (*RESCORER_FILES, PERPLEXITY):
+        source = shared / ("averaged" if name.endswith(".safetensors") else "") / name
+        with atomic_write(folder / name, "wb") as copy:
+            copy.write(source.read_bytes())
+    made = json.loads((folder / PERPLEXITY).read_text(encoding="utf-8"))
+    tell(f"  {config.kind} of {made['lines']} lines: perplexity {made['perplexity']:.2f} per word")
+
+
+def joined(sentences: Iterable[str], most: int, seed: int) -> Iterator[str]:
+    """Sentences that follow one another as lines of 1 to `most` words, drawn evenly, or few more."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    line: list[str] = []
+    goal = 0
+    for sentence in sentences:
+        line += sentence.split()
+        if len(line) >= goal:
+            yield " ".join(line)
+            line, goal = [], int(rng.integers(1, most + 1)) if most else 0
+    if line:
+        yield " ".join(line)
+
+
+def train_network(
+    workspace: Workspace,
+    prints: Prints,
+    config: LmConfig | RescorerConfig,
+    texts: list[str],
+    tokenizer: Tokenizer,
+    folder: Path,
+) -> tuple[float, int]:
+    """Train a neural model from its last checkpoint in `folder`, and average its best ones.
+
+    Returns:
+        negative log probability of the dev sets in nats, and their tokens, with the ends of sentences.
+    """
     import torch
 
     from asrkit.config import AugmentConfig, neural_lm_shape
-    from asrkit.lm.g2p import open_tokenizer
-    from asrkit.lm.model import NeuralLm, load_lm
+    from asrkit.lm.model import NeuralLm
+    from asrkit.models.weights import load_weights
     from asrkit.training.data import TextSource
     from asrkit.training.loop import train
 
-    config, folder = workspace.config, lm_folder(workspace)
-    claim(folder, prints["lm"], workspace.force)
-    tokenizer = open_tokenizer(workspace.folder / "tokenizer")
-    texts, dev = list(training_texts(workspace, prints)), dev_texts(workspace, prints)
-    train_set, dev_set = (TextSource(t, [tokenizer.encode(text) for text in t]) for t in (texts, dev))
-    torch.manual_seed(config.seed)
-    model = NeuralLm(neural_lm_shape(config.lm), len(tokenizer.tokens))
+    train_set, dev_set = (
+        TextSource(lines, [tokenizer.encode(line) for line in lines])
+        for lines in (texts, dev_texts(workspace, prints))
+    )
+    torch.manual_seed(workspace.config.seed)
+    model = NeuralLm(neural_lm_shape(config), len(tokenizer.tokens))
     tell(f"  {sum(p.numel() for p in model.parameters()):,} parameters")
     train(
         model,
         train_set,
         dev_set,
-        config.lm.train,
+        config.train,
         AugmentConfig(speeds=[1.0]),
         folder,
-        seed=config.seed,
+        seed=workspace.config.seed,
         device=workspace.device,
     )
-    average_best(folder / "checkpoints", folder / "averaged", config.lm.train)
-    trained = load_lm(config.lm, folder, len(tokenizer.tokens), torch.device("cpu"))
-    assert trained is not None and trained.network is not None
+    average_best(folder / "checkpoints", folder / "averaged", config.train)
+    trained = NeuralLm(neural_lm_shape(config), len(tokenizer.tokens))
+    load_weights(folder / "averaged" / "model.safetensors", trained)
+    trained.eval()
     with torch.inference_mode():
-        total = sum(
-            float(trained.network.loss(dev_set.batch(items)).total)
-            for items in dev_set.plan(60, shuffle=False)
-        )
-    perplexity = math.exp(total / sum(len(t) + 1 for t in dev_set.tokens))
-    made = {"unit": "token", "perplexity": perplexity, "sentences": len(texts)}
-    write_json(folder / PERPLEXITY, made)
+        nats = sum(float(trained.loss(dev_set.batch(i)).total) for i in dev_set.plan(60, shuffle=False))
+    return nats, sum(len(tokens) + 1 for tokens in dev_set.tokens)

@@ -12,6 +12,7 @@ from typing import Any
 from asrkit.config import Config, to_yaml
 from asrkit.data.corpora import CORPORA
 from asrkit.files import atomic_write, write_json
+from asrkit.lm.stored import RESCORER
 from asrkit.recipe import data_stages, decode_stages, lm_stage, train_stages
 from asrkit.recipe.places import (
     alignment_source,
@@ -25,6 +26,7 @@ from asrkit.recipe.places import (
     labels_path,
     lm_folder,
     lm_sources,
+    lm_text_paths,
     manifest,
     reported_sets,
     source_path,
@@ -69,9 +71,13 @@ def _train_after(config: Config) -> tuple[str, ...]:
     return ("check", *lm, *(("align",) if "frame" in config.model.heads else ()))
 
 
-def _decode_after(config: Config) -> tuple[str, ...]:
+def _tune_after(config: Config) -> tuple[str, ...]:
     lm = ("lm",) if config.lm.kind != "none" else ()
-    return ("average", *lm, *(("tune",) if config.decode.tune else ()))
+    return ("average", *lm, *(("rescorer",) if config.lm.rescorer.kind != "none" else ()))
+
+
+def _decode_after(config: Config) -> tuple[str, ...]:
+    return (*_tune_after(config), *(("tune",) if config.decode.tune else ()))
 
 
 STAGES: tuple[Stage, ...] = (
@@ -128,7 +134,7 @@ STAGES: tuple[Stage, ...] = (
         5,
         "lm",
         "estimate or train the language model",
-        ("lm", "seed", "corpus.dev"),
+        ("lm", "-lm.rescorer", "seed", "corpus.dev"),
         after("tokenizer"),
         lm_stage.lm,
         lambda w, p: [lm_folder(w) / lm_stage.PERPLEXITY],
@@ -137,6 +143,17 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         6,
+        "rescorer",
+        "train the language model of the second pass",
+        ("lm.rescorer", "lm.text", "seed", "corpus.dev"),
+        after("prepare"),
+        lm_stage.rescorer,
+        lambda w, p: [lm_folder(w) / RESCORER / lm_stage.PERPLEXITY],
+        lambda w: [file_state(path) for path in lm_text_paths(w)],
+        idle=lambda c: "" if c.lm.rescorer.kind != "none" else "lm.rescorer.kind=none",
+    ),
+    Stage(
+        7,
         "align",
         "give every frame a label",
         ("align",),
@@ -147,7 +164,7 @@ STAGES: tuple[Stage, ...] = (
         idle=lambda c: "" if "frame" in c.model.heads else "no frame head",
     ),
     Stage(
-        7,
+        8,
         "train",
         "train the model",
         (
@@ -170,7 +187,7 @@ STAGES: tuple[Stage, ...] = (
         lambda w: [file_state(path) for path in start_source(w)] or None,
     ),
     Stage(
-        8,
+        9,
         "average",
         "average the best checkpoints",
         ("train.average", "train.average_bits"),
@@ -179,17 +196,17 @@ STAGES: tuple[Stage, ...] = (
         lambda w, p: [averaged(w)],
     ),
     Stage(
-        9,
+        10,
         "tune",
         "tune decoding weights on the dev sets",
         ("decode", "-decode.also"),
-        lambda c: ("average", *(("lm",) if c.lm.kind != "none" else ())),
+        _tune_after,
         decode_stages.tune,
         lambda w, p: [tuned(w)],
         idle=lambda c: "" if c.decode.tune else "decode.tune is empty",
     ),
     Stage(
-        10,
+        11,
         "decode",
         "decode the dev and test sets",
         ("decode", "corpus.dev", "corpus.test"),
@@ -200,7 +217,7 @@ STAGES: tuple[Stage, ...] = (
         lambda w: None if w.config.decode.tune else file_state(tuned(w)),
     ),
     Stage(
-        11,
+        12,
         "score",
         "count errors and write RESULTS.md",
         ("score",),
@@ -209,7 +226,7 @@ STAGES: tuple[Stage, ...] = (
         lambda w, p: [w.folder / "RESULTS.md"],
     ),
     Stage(
-        12,
+        13,
         "pack",
         "put the recogniser into one file",
         (),

@@ -22,6 +22,7 @@ from asrkit.features.augment import distort, spec_augment
 from asrkit.features.cmvn import Cmvn
 from asrkit.features.store import Features
 from asrkit.models.asr import Batch
+from asrkit.padding import pad_tokens
 
 ROUND = 16  # frames; lengths are padded to a multiple, since oneDNN compiles its code anew for each length
 
@@ -185,12 +186,6 @@ class TextSource(Source):
         return Batch(
             [self.utterances[i].id for i, _ in items], nothing, lens * 0, tokens, lens, None, seconds
         )
-
-
-def pad_tokens(tokens: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-    """Token ids as int64[B, U], zero beyond their lengths, and the lengths int64[B]."""
-    rows = [torch.tensor(ids, dtype=torch.int64) for ids in tokens]
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.tensor([len(r) for r in rows])
 
 
 def step_seed(*numbers: int) -> int:
