@@ -164,7 +164,7 @@ def rescorer(workspace: Workspace, prints: Prints) -> None:
         if workspace.force or not (shared / PERPLEXITY).exists():
             claim(shared, prints["rescorer"], workspace.force)
             texts = list(joined(training_texts(workspace, prints), config.line_words, workspace.config.seed))
-            settings = TextConfig("bpe", vocab_size=config.vocab_size)
+            settings = TextConfig(tokenizer="bpe", vocab_size=config.vocab_size)
             tokenizer = build_tokenizer(settings, texts[:: len(texts) // INVENTORY_LINES + 1])
             tokenizer.save(shared)
             nats, _ = train_network(workspace, prints, config, texts, tokenizer, shared)

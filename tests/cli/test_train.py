@@ -67,8 +67,8 @@ def test_dry_run_names_what_a_change_means(experiment: Path, asrkit: Run) -> Non
     assert "up to date" in lines["decode"]
     assert "run" in lines["score"]
     assert "changed: score.bootstrap" in lines["score"]
-    assert "score.bootstrap" not in (experiment / "stages/11-score.json").read_text() or (
-        json.loads((experiment / "stages/11-score.json").read_text())["config"]["score.bootstrap"] == 1000
+    assert "score.bootstrap" not in (experiment / "stages/12-score.json").read_text() or (
+        json.loads((experiment / "stages/12-score.json").read_text())["config"]["score.bootstrap"] == 1000
     )
 
 
@@ -79,8 +79,8 @@ def test_stages_can_be_chosen(experiment: Path, asrkit: Run) -> None:
         plan = [line.split() for line in asrkit(*base, *flags).err.splitlines() if line.startswith("  ")]
         return [name for _, name, action, *_ in plan if action == "run"]
 
-    assert running("--stage", "10", "--stop-stage", "score") == ["decode", "score"]
-    assert running("--stage", "train", "--stop_stage", "11", "--skip_stages", "8,decode") == [
+    assert running("--stage", "11", "--stop-stage", "score") == ["decode", "score"]
+    assert running("--stage", "train", "--stop_stage", "12", "--skip_stages", "9,decode") == [
         "train",
         "score",
     ]
