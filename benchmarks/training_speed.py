@@ -42,9 +42,9 @@ from asrkit.features.cmvn import Cmvn
 from asrkit.features.frontend import Frontend
 from asrkit.memory import keep_freed_memory
 from asrkit.models.asr import AsrModel, Batch
+from asrkit.padding import pad_tokens
 from asrkit.text.normalize import english
 from asrkit.text.tokenizer import build_tokenizer
-from asrkit.padding import pad_tokens
 from asrkit.training.data import Item, Source
 from asrkit.training.hardware import autocast
 from asrkit.training.loop import make_optimizer

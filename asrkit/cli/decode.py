@@ -56,6 +56,16 @@ if TYPE_CHECKING:
     "--ctc-prior-weight", type=click.FloatRange(0), help="Share of the CTC priors taken off (ctc-lexicon)."
 )
 @click.option(
+    "--rescorer-share",
+    type=click.FloatRange(0, 1),
+    help="Share of the language model's weight that goes to that of the second pass (ctc-lexicon).",
+)
+@click.option(
+    "--rescorer-nbest",
+    type=click.IntRange(1),
+    help="Hypotheses that the second pass orders anew (ctc-lexicon).  [default: the model's]",
+)
+@click.option(
     "--piece-seconds",
     type=click.FloatRange(1),
     help="Longer recordings are cut at pauses into pieces of at most this length.  [default: 30]",
@@ -79,6 +89,8 @@ def command(
     length_bonus: float | None,
     word_bonus: float | None,
     ctc_prior_weight: float | None,
+    rescorer_share: float | None,
+    rescorer_nbest: int | None,
     piece_seconds: float | None,
     attention: Path | None,
     device: str,
@@ -125,6 +137,8 @@ def command(
         "length_bonus": length_bonus,
         "word_bonus": word_bonus,
         "ctc_prior_weight": ctc_prior_weight,
+        "rescorer_share": rescorer_share,
+        "rescorer_nbest": rescorer_nbest,
     }
     settings = with_weights(settings, {name: x for name, x in given.items() if x is not None})
     search = require_decoder(settings.decoder, recognizer.model.heads, recognizer.config.lm.kind)

@@ -72,6 +72,20 @@ def words_model(recipe: Path, asrkit: Run) -> Path:
     return train(recipe, asrkit, "words", *CTC, *lexicon)
 
 
+RESCORER = [
+    "lm.rescorer.kind=lstm",
+    "lm.rescorer.vocab_size=40",
+    "lm.rescorer.line_words=8",
+    *[f"lm.rescorer.{word.removeprefix('lm.')}" for word in [*LM, *LM_TRAIN]],
+]
+
+
+def second_pass(recipe: Path, asrkit: Run, *words: str) -> Path:
+    lexicon = ["lm.kind=word-ngram", "lm.order=2", "decode.decoder=ctc-lexicon", "decode.also=[]"]
+    options = ["decode.rescorer_share=0.5", "decode.rescorer_nbest=8", "decode.beam_size=8"]
+    return train(recipe, asrkit, "second", *CTC, *lexicon, *RESCORER, *options, *words)
+
+
 def network(folder: Path, vocab: int) -> NeuralLm:
     config = parse_config((folder / "config.yaml").read_text(), "config.yaml")
     lm = load_lm(config.lm, folder / "lm", vocab, torch.device("cpu"))
@@ -209,6 +223,65 @@ def test_fusion_changes_scores_by_what_the_language_model_says(kind: str, recipe
     assert best.parts["lm"] == pytest.approx(-loss, abs=1e-3)
 
 
+def test_a_second_pass_orders_hypotheses_anew(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
+    folder = second_pass(recipe, asrkit)
+    recognizer = Recognizer.load(folder)
+    assert recognizer.rescorer is not None and recognizer.rescorer.tokenizer.kind == "bpe"
+    assert len(recognizer.rescorer.tokenizer.tokens) == 40
+    texts = [u.text for u in read_manifest(folder / "check" / "dev.jsonl.gz")]
+    expected = math.exp(-recognizer.rescorer.log_probs(texts).sum() / sum(len(t.split()) + 1 for t in texts))
+    record = json.loads((folder / "lm" / "rescorer" / "perplexity.json").read_text())
+    assert record["perplexity"] == pytest.approx(expected, rel=1e-3)
+
+    encoded = recognizer.encode([read_audio(str(SOUND), 16000)])
+    settings, weight = recognizer.settings, recognizer.settings.lm_weight
+    recognizer.settings = replace(settings, rescorer_share=0.0, nbest=8)
+    first = {h.words: h for h in recognizer.search(encoded)[0]}
+    for share in (0.3, 1.0):
+        recognizer.settings = replace(settings, rescorer_share=share, nbest=8)
+        found = recognizer.search(encoded)[0]
+        assert {h.words for h in found} == set(first) and len(found) > 2
+        words = [" ".join(word for word, _, _ in h.words or ()) for h in found]
+        for hypothesis, second in zip(found, recognizer.rescorer.log_probs(words), strict=True):
+            before = first[hypothesis.words]
+            assert hypothesis.parts == {**before.parts, "rescorer": pytest.approx(second, abs=1e-4)}
+            lm = (1 - share) * before.parts["lm"] + share * second
+            count = len(hypothesis.words or ())
+            expected = before.parts["ctc"] + weight * lm + settings.word_bonus * count
+            assert hypothesis.score == pytest.approx(expected, abs=1e-3)
+        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+    recognizer.settings = replace(settings, rescorer_share=0.0)
+    alone = recognizer.search(encoded)[0][0].words
+    recognizer.settings = replace(settings, rescorer_nbest=1)
+    assert [h.words for h in recognizer.search(encoded)[0]] == [alone], "with one, there is no choice"
+
+    bundle = folder / "small.asrkit"
+    flags = ("--rescorer-share", 1.0, "--rescorer-nbest", 8, "--nbest", 3)
+    by_flag = decode(asrkit, folder, *flags)
+    assert by_flag == decode(asrkit, bundle, *flags)
+    assert by_flag["nbest"][0]["parts"]["rescorer"] == pytest.approx(found[0].parts["rescorer"], abs=1e-3)
+    without = decode(asrkit, bundle, "--rescorer-share", 0.0, "--nbest", 3)
+    assert "rescorer" not in without["nbest"][0]["parts"]
+    few, many = (decode(asrkit, bundle, "--rescorer-nbest", n, "--rescorer-share", 1) for n in (1, 8))
+    assert few["nbest"][0]["score"] <= many["nbest"][0]["score"]
+
+
+def test_the_second_model_is_shared_by_experiments_and_its_damage_named(recipe: Path, asrkit: Run) -> None:
+    second_pass(recipe, asrkit)
+    shared = list((recipe / "exp" / "small" / "data").glob("rescorer-*"))
+    again = second_pass(recipe, asrkit, "lm.order=3")
+    assert list((recipe / "exp" / "small" / "data").glob("rescorer-*")) == shared
+    weights = again / "lm" / "rescorer" / "model.safetensors"
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:100])
+    done = asrkit("decode", "--model", again, SOUND)
+    assert done.code == 1 and "rescorer" in done.err and len(done.err.splitlines()) == 2
+    weights.write_bytes(kept)
+    other = words_model(recipe, asrkit)
+    refused = asrkit("decode", "--model", other, SOUND, "--rescorer-share", 0.5)
+    assert refused.code == 2 and "no rescorer" in refused.err
+
+
 def test_every_weight_has_its_flag(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
     folder = neural(recipe, asrkit, "transformer")
     base = decode(asrkit, folder)
@@ -309,6 +382,8 @@ WRONG = {
     "model.decoder_from_lm=true": ("model.decoder_from_lm", "lm.kind"),
     "lm.kind=trigram": ("lm.kind=trigram: not a choice", "word-ngram"),
     "lm.order=9": ("lm.order=9: above 8", "8"),
+    "lm.rescorer.kind=lstm": ("lm.rescorer without an n-gram model of words", "lm.kind=word-ngram"),
+    "decode.rescorer_share=0.5": ("decode.rescorer_share, but there is no lm.rescorer", "lm.rescorer.kind"),
 }
 ATTENTION = ["model.heads=[attention,ctc]", "decode.decoder=joint", "decode.also=[]"]
 WRONG_TOGETHER = {

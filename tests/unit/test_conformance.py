@@ -353,7 +353,9 @@ def resources(model: AsrModel, speech: Speech, lm: LanguageModel | None = None, 
     seconds = FEATURES.shift_ms / 1000 * model.stride
     decode = DecodeConfig(**{"beam_size": 4, "nbest": 4, "lm_weight": 0.3} | settings)
     lm = lm or LanguageModel(LM, ngram=speech.words)
-    return Resources(model, speech.tokenizer, decode, seconds, 1, lm, speech.labels, speech.counts)
+    return Resources(
+        model, speech.tokenizer, decode, seconds, lm=lm, labels=speech.labels, counts=speech.counts
+    )
 
 
 def search(name: str, given: Resources, encoded: Encoded) -> list[list[Hypothesis]]:

@@ -1,0 +1,79 @@
+"""The language model of the second pass, and the lines it learns from."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from asrkit.config import RescorerConfig, TextConfig, TransformerDecoderConfig, neural_lm_shape
+from asrkit.lm.model import NeuralLm
+from asrkit.lm.rescorer import AT_ONCE, Rescorer
+from asrkit.recipe.lm_stage import joined
+from asrkit.text.tokenizer import build_tokenizer
+
+TEXTS = ["SHE SELLS SEA SHELLS", "BY THE SEA", "", "THE SHELLS SHE SELLS ARE SEA SHELLS I'M SURE"]
+
+
+@pytest.fixture(scope="module", params=["lstm", "transformer"])
+def rescorer(request: pytest.FixtureRequest) -> Rescorer:
+    tokenizer = build_tokenizer(TextConfig(tokenizer="bpe", vocab_size=30), TEXTS * 5)
+    shape = TransformerDecoderConfig(dim=16, layers=2, heads=2, ff=24)
+    torch.manual_seed(1)
+    config = RescorerConfig(kind=request.param, model=shape)
+    return Rescorer(NeuralLm(neural_lm_shape(config), len(tokenizer.tokens)).eval(), tokenizer)
+
+
+@torch.no_grad()
+def test_log_probs_are_those_of_one_token_after_another(rescorer: Rescorer) -> None:
+    found = rescorer.log_probs(TEXTS)
+    eos, decoder = rescorer.network.eos, rescorer.network.decoder
+    for text, log_prob in zip(TEXTS, found, strict=True):
+        state, last, total = decoder.start(), eos, 0.0
+        for token in [*rescorer.tokenizer.encode(text), eos]:
+            logits, state = decoder.step(torch.tensor([last]), state)
+            total += float(logits.log_softmax(dim=-1)[0, token])
+            last = token
+        assert log_prob == pytest.approx(total, abs=1e-4)
+
+
+def test_log_probs_do_not_depend_on_company(rescorer: Rescorer) -> None:
+    many = TEXTS * (AT_ONCE // 2)
+    alone = np.concatenate([rescorer.log_probs([text]) for text in TEXTS])
+    np.testing.assert_allclose(rescorer.log_probs(many), np.tile(alone, AT_ONCE // 2), atol=1e-4)
+    assert rescorer.log_probs([]).shape == (0,)
+
+
+@torch.no_grad()
+def test_it_is_a_distribution_over_texts(rescorer: Rescorer) -> None:
+    """All texts of at most two tokens, and what goes on after two, share a probability of one."""
+    vocab, eos = len(rescorer.tokenizer.tokens), rescorer.network.eos
+    total = 0.0
+    for length in (0, 1, 2):
+        for tokens in itertools.product(range(vocab), repeat=length):
+            if eos in tokens:
+                continue
+            state, last, log_prob = rescorer.network.decoder.start(), eos, 0.0
+            for token in tokens:
+                logits, state = rescorer.network.decoder.step(torch.tensor([last]), state)
+                log_prob += float(logits.log_softmax(dim=-1)[0, token])
+                last = token
+            if length < 2:
+                logits, _ = rescorer.network.decoder.step(torch.tensor([last]), state)
+                log_prob += float(logits.log_softmax(dim=-1)[0, eos])
+            total += math.exp(log_prob)
+    assert total == pytest.approx(1, abs=1e-4)
+
+
+def test_lines_join_neighbouring_sentences() -> None:
+    sentences = [f"{'A B C D E F G'[: 2 * (n % 5) + 1]} {n}" for n in range(400)]
+    lines = list(joined(sentences, 20, seed=1))
+    assert " ".join(lines) == " ".join(sentences)
+    lengths = [len(line.split()) for line in lines[1:]]
+    assert max(lengths) < 20 + 6 and min(lengths) < 6 and 8 < np.mean(lengths) < 16
+    assert lines == list(joined(iter(sentences), 20, seed=1)) != list(joined(sentences, 20, seed=2))
+    assert list(joined(sentences, 0, seed=1)) == sentences
+    assert list(joined([], 20, seed=1)) == []
