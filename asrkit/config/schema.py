@@ -336,6 +336,7 @@ class RescorerConfig:
         "sentences; 0: a line is a sentence",
         low=0,
     )
+    max_lines: int = option(2_000_000, "it learns from the first so many lines; 0: all", low=0)
     model: TransformerDecoderConfig = section(TransformerDecoderConfig)
     train: TrainConfig = section(TrainConfig)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,7 +164,8 @@ def rescorer(workspace: Workspace, prints: Prints) -> None:
     with alone(shared):
         if workspace.force or not (shared / PERPLEXITY).exists():
             claim(shared, prints["rescorer"], workspace.force)
-            texts = list(joined(training_texts(workspace, prints), config.line_words, workspace.config.seed))
+            lines = joined(training_texts(workspace, prints), config.line_words, workspace.config.seed)
+            texts = list(islice(lines, config.max_lines or None))
             settings = TextConfig(tokenizer="bpe", vocab_size=config.vocab_size)
             tokenizer = build_tokenizer(settings, texts[:: len(texts) // INVENTORY_LINES + 1])
             tokenizer.save(shared)
