@@ -76,7 +76,7 @@ RESCORER = [
     "lm.rescorer.kind=lstm",
     "lm.rescorer.vocab_size=40",
     "lm.rescorer.line_words=8",
-    "lm.rescorer.max_lines=9",
+    "lm.rescorer.max_lines=4",
     *[f"lm.rescorer.{word.removeprefix('lm.')}" for word in [*LM, *LM_TRAIN]],
 ]
 
@@ -232,7 +232,7 @@ def test_a_second_pass_orders_hypotheses_anew(recipe: Path, asrkit: Run, tmp_pat
     texts = [u.text for u in read_manifest(folder / "check" / "dev.jsonl.gz")]
     expected = math.exp(-recognizer.rescorer.log_probs(texts).sum() / sum(len(t.split()) + 1 for t in texts))
     record = json.loads((folder / "lm" / "rescorer" / "perplexity.json").read_text())
-    assert record == {"perplexity": pytest.approx(expected, rel=1e-3), "lines": 9}
+    assert record == {"perplexity": pytest.approx(expected, rel=1e-3), "lines": 4}
 
     encoded = recognizer.encode([read_audio(str(SOUND), 16000)])
     settings, weight = recognizer.settings, recognizer.settings.lm_weight
