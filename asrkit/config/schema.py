@@ -404,7 +404,7 @@ class DecodeConfig:
         low=0,
         high=1,
     )
-    rescorer_nbest: int = option(30, "hypotheses that lm.rescorer orders anew", low=1)
+    rescorer_nbest: int = option(400, "hypotheses that lm.rescorer orders anew", low=1)
     also: list[str] = option([], "further decoders reported beside the first")
     tune: dict[str, list[float]] = option(
         {}, "weights tuned on the dev sets before anything is tested: name -> values tried"

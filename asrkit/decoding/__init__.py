@@ -186,14 +186,16 @@ def _ctc_lexicon(given: Resources) -> Search:
     Posteriors less a share of the priors stand for likelihoods, as in Miao et al., "EESEN: End-to-end speech
     recognition using deep RNN models and WFST-based decoding", 2015, section 3.3.
     """
-    from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, lexicon_spellings, rescored
+    from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass, lexicon_spellings
 
     ngram, settings, share = _word_ngram(given), given.settings, given.settings.rescorer_share
     if settings.ctc_prior_weight and given.ctc_prior is None:
         raise UsageError("this model's CTC priors were not measured", "use decode.ctc_prior_weight=0")
     if share and given.rescorer is None:
         raise UsageError("this model has no rescorer", "use decode.rescorer_share=0")
-    more = min(settings.rescorer_nbest, settings.beam_size) if share else 0
+    second = None
+    if given.rescorer is not None and share:
+        second = SecondPass(given.rescorer, share, settings.rescorer_nbest)
     search = CtcLexiconSearch(
         given.tokenizer.tokens,
         lexicon_spellings(ngram.vocabulary, given.tokenizer),
@@ -202,8 +204,9 @@ def _ctc_lexicon(given: Resources) -> Search:
         beam_threshold=settings.beam_threshold,
         lm_weight=settings.lm_weight,
         word_bonus=settings.word_bonus,
-        nbest=max(settings.nbest, more),
+        nbest=settings.nbest,
         threads=given.threads,
+        second=second,
     )
 
     def decode(encoded: Encoded) -> list[list[Hypothesis]]:
@@ -211,10 +214,7 @@ def _ctc_lexicon(given: Resources) -> Search:
         if given.ctc_prior is not None and settings.ctc_prior_weight:
             scaled = log_probs - settings.ctc_prior_weight * given.ctc_prior.to(log_probs.device)
             log_probs = scaled.log_softmax(dim=-1)
-        found = search(log_probs.cpu().numpy(), lens.cpu().numpy(), _ctc_frame_seconds(given))
-        if given.rescorer is None or not share:
-            return found
-        return [rescored(f, given.rescorer, settings.lm_weight, share)[: settings.nbest] for f in found]
+        return search(log_probs.cpu().numpy(), lens.cpu().numpy(), _ctc_frame_seconds(given))
 
     return decode
 

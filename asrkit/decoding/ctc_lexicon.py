@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -27,14 +28,39 @@ class TextScorer(Protocol):
     def log_probs(self, texts: Sequence[str]) -> np.ndarray: ...
 
 
+class SecondPass(NamedTuple):
+    """What orders the hypotheses of a search anew.
+
+    Attributes:
+        scorer: another language model.
+        share: of the weight of the first model's log probabilities, what goes to those of the second (a
+            log-linear interpolation), 0 to 1.
+        nbest: hypotheses of the search that it sees.
+    """
+
+    scorer: TextScorer
+    share: float
+    nbest: int
+
+
+class Found(NamedTuple):
+    """A sequence of words: its arcs in the lexicon, and the log probabilities of tokens and of words."""
+
+    arcs: np.ndarray
+    words: tuple[int, ...]
+    ctc: float
+    lms: dict[str, float]
+
+
 class CtcLexiconSearch:
     """Prefix beam search (as in ``ctc_prefix_beam``) over sequences of a lexicon's words.
 
     Where ``<space>`` is a token, one stands between two words, and none before the first or after the last.
     Every sequence of tokens collects the probability of all its paths, so that with a beam wide enough, no
     limit on tokens and no threshold, the scores are exact. Of the spellings of a sequence of words, the best
-    counts. A full beam makes room by keeping, of sequences that no later word can tell apart, the best; of
-    several hypotheses, the best four in a beam of twice the size, lest they crowd out what may still win.
+    counts. A full beam makes room by keeping, of sequences that no later word can tell apart, the best; where
+    N hypotheses are wanted, the best √N in a beam wider by the root of that, lest they crowd out what may
+    still win.
 
     Args:
         tokens: the token strings by id, blank first.
@@ -47,6 +73,7 @@ class CtcLexiconSearch:
         word_bonus: added for each word.
         nbest: hypotheses returned for each utterance, at most `beam_size`.
         threads: utterances decoded at once.
+        second: orders the hypotheses anew.
 
     Raises:
         UsageError: a size, threshold or weight is out of range.
@@ -66,6 +93,7 @@ class CtcLexiconSearch:
         word_bonus: float = 0.0,
         nbest: int = 1,
         threads: int = 1,
+        second: SecondPass | None = None,
     ) -> None:
         check_beam(beam_size, beam_threshold, nbest, beam_tokens)
         self.words = list(lexicon)
@@ -75,7 +103,7 @@ class CtcLexiconSearch:
         self.lm = word_model(self.graph, self.words, lm, lm_weight, word_bonus)
         self.named_lm = lm is not None
         self.beam_size, self.beam_tokens, self.beam_threshold = beam_size, beam_tokens, float(beam_threshold)
-        self.nbest, self.threads = nbest, threads
+        self.nbest, self.threads, self.second = nbest, threads, second
 
     def __call__(
         self, log_probs: np.ndarray, lens: np.ndarray, frame_seconds: float
@@ -89,7 +117,8 @@ class CtcLexiconSearch:
 
         Returns:
             The n-best list of each utterance, best first, no two with the same words. ``score`` is
-            ``ctc + lm_weight * lm + word_bonus * words`` of its parts; times and confidences are those of
+            ``ctc + lm_weight * lm + word_bonus * words`` of its parts (where there is a second pass, with
+            ``(1 - share) * lm + share * rescorer`` for ``lm``); times and confidences are those of
             ``ctc_prefix_beam``. A token of probability 0 has the log probability -1e30 here, so that some
             sequence is always found.
 
@@ -98,7 +127,9 @@ class CtcLexiconSearch:
         """
 
         def decode(utterance: Utterance) -> list[Hypothesis]:
-            return list(islice(self._decode(utterance, frame_seconds), self.nbest))
+            frames = np.maximum(utterance.frames, IMPOSSIBLE)
+            best = self._ordered(self._found(frames))[: self.nbest]
+            return [self._hypothesis(found, frames, utterance.best, frame_seconds) for found in best]
 
         batch = utterances(log_probs, lens)
         if self.threads <= 1:
@@ -106,67 +137,55 @@ class CtcLexiconSearch:
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(decode, batch))
 
-    def _decode(self, utterance: Utterance, frame_seconds: float) -> Iterator[Hypothesis]:
-        frames = np.maximum(utterance.frames, IMPOSSIBLE)
-        seen: set[tuple[int, ...]] = set()
-        for arcs, ctc, lm in self._search(frames):
-            ends = np.flatnonzero(self.graph.word[arcs] >= 0)
-            sentence = tuple(self.graph.word[arcs[ends]].tolist())
-            if sentence in seen or (seen and ctc < IMPOSSIBLE / 2):
-                continue
-            seen.add(sentence)
-            tokens = self.graph.token[arcs]
-            spans, peaks = align(frames, utterance.best, tokens, BLANK_ID)
-            words, begin = [], 0
-            for word, end in zip(sentence, (ends + 1).tolist(), strict=True):
-                words.append((self.words[word], begin, end))
-                begin = end + self.separated
-            yield replace(
-                ctc_hypothesis(tokens.tolist(), ctc, spans, peaks, frame_seconds),
-                score=ctc + self.lm.weight * lm + self.lm.bonus * len(words),
-                parts={"ctc": ctc, "lm": lm} if self.named_lm else {"ctc": ctc},
-                words=tuple(words),
-            )
-
-    def _search(self, frames: np.ndarray) -> Iterator[tuple[np.ndarray, float, float]]:
-        """Arcs and log probabilities of the tokens and of the words, best first."""
+    def _found(self, frames: np.ndarray) -> Iterator[Found]:
+        """Sequences of words, each once, best first."""
         count, vocab = frames.shape
         floor = np.full(count, -np.inf, np.float32)
         if 0 < self.beam_tokens < vocab:
             floor = np.partition(frames, -self.beam_tokens, axis=1)[:, -self.beam_tokens]
-        twins = min(self.nbest, 4)
-        size = self.beam_size * min(twins, 2)
-        found = lexicon_beam(
+        twins = math.ceil(math.sqrt(max(self.nbest, self.second.nbest if self.second else 1)))
+        size = self.beam_size * math.ceil(math.sqrt(twins))
+        rows = lexicon_beam(
             frames, floor, self.graph, self.lm, size, self.beam_threshold, size, twins, BLANK_ID
         )
-        for row, length, ctc, lm in zip(*found, strict=True):
-            yield row[count - length :], float(ctc), float(lm)
+        seen: set[tuple[int, ...]] = set()
+        for row, length, ctc, lm in zip(*rows, strict=True):
+            arcs = row[count - length :]
+            words = tuple(self.graph.word[arcs[self.graph.word[arcs] >= 0]].tolist())
+            if words not in seen and not (seen and ctc < IMPOSSIBLE / 2):
+                seen.add(words)
+                yield Found(arcs, words, float(ctc), {"lm": float(lm)} if self.named_lm else {})
 
+    def _ordered(self, sequences: Iterator[Found]) -> list[Found]:
+        """The first of them, in the second pass's order if there is one."""
+        if self.second is None:
+            return list(islice(sequences, self.nbest))
+        first = list(islice(sequences, max(self.nbest, self.second.nbest)))
+        texts = [" ".join(self.words[word] for word in found.words) for found in first]
+        scores = self.second.scorer.log_probs(texts).tolist()
+        scored = [f._replace(lms={**f.lms, "rescorer": x}) for f, x in zip(first, scores, strict=True)]
+        return sorted(scored, key=self._score, reverse=True)
 
-def rescored(
-    found: Sequence[Hypothesis], rescorer: TextScorer, lm_weight: float, share: float
-) -> list[Hypothesis]:
-    """Hypotheses in the order that a second language model gives them.
+    def _score(self, found: Found) -> float:
+        share = self.second.share if self.second else 0.0
+        lm = (1 - share) * found.lms.get("lm", 0.0) + share * found.lms.get("rescorer", 0.0)
+        return found.ctc + self.lm.weight * lm + self.lm.bonus * len(found.words)
 
-    In the score, `share` of `lm_weight` goes from the log probabilities of the n-grams to those of
-    `rescorer`; the rest stays (a log-linear interpolation).
-
-    Args:
-        found: hypotheses of :class:`CtcLexiconSearch` with a language model, of one utterance.
-        rescorer: gives the natural log probabilities f64[N] of texts.
-        lm_weight: that of the search.
-        share: 0 to 1.
-    """
-    texts = [" ".join(word for word, _, _ in hypothesis.words or ()) for hypothesis in found]
-    new = [
-        replace(
-            hypothesis,
-            score=hypothesis.score + lm_weight * share * (second - hypothesis.parts["lm"]),
-            parts={**hypothesis.parts, "rescorer": second},
+    def _hypothesis(
+        self, found: Found, frames: np.ndarray, best: np.ndarray, frame_seconds: float
+    ) -> Hypothesis:
+        tokens, ends = self.graph.token[found.arcs], np.flatnonzero(self.graph.word[found.arcs] >= 0)
+        spans, peaks = align(frames, best, tokens, BLANK_ID)
+        words, begin = [], 0
+        for word, end in zip(found.words, (ends + 1).tolist(), strict=True):
+            words.append((self.words[word], begin, end))
+            begin = end + self.separated
+        return replace(
+            ctc_hypothesis(tokens.tolist(), found.ctc, spans, peaks, frame_seconds),
+            score=self._score(found),
+            parts={"ctc": found.ctc, **found.lms},
+            words=tuple(words),
         )
-        for hypothesis, second in zip(found, rescorer.log_probs(texts).tolist(), strict=True)
-    ]
-    return sorted(new, key=lambda hypothesis: -hypothesis.score)
 
 
 def lexicon_spellings(

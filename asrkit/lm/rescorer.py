@@ -10,12 +10,8 @@ import torch
 
 from asrkit.config import RescorerConfig, neural_lm_shape
 from asrkit.lm.model import NeuralLm
-from asrkit.models.decoders import decoder_inputs, decoder_loss, decoder_targets
 from asrkit.models.weights import load_weights
-from asrkit.padding import pad_tokens
 from asrkit.text.tokenizer import Tokenizer, load_tokenizer
-
-AT_ONCE = 64  # texts
 
 
 class Rescorer:
@@ -43,12 +39,28 @@ class Rescorer:
 
     @torch.inference_mode()
     def log_probs(self, texts: Sequence[str]) -> np.ndarray:
-        """Natural log probabilities f64[N] of texts, their ends included."""
-        device, eos = next(self.network.parameters()).device, self.network.eos
-        found: list[float] = []
-        for begin in range(0, len(texts), AT_ONCE):
-            padded = pad_tokens([self.tokenizer.encode(text) for text in texts[begin : begin + AT_ONCE]])
-            tokens, lens = (tensor.to(device) for tensor in padded)
-            logits = self.network.decoder(decoder_inputs(tokens, eos))
-            found += (-decoder_loss(logits, decoder_targets(tokens, lens, eos))).tolist()
-        return np.array(found)
+        """Natural log probabilities f64[N] of texts, their ends included.
+
+        What texts begin with in common is read once: hypotheses of one utterance differ in a few words.
+        """
+        decoder, eos = self.network.decoder, self.network.eos
+        device = next(decoder.parameters()).device
+        lines = [[*self.tokenizer.encode(text), eos] for text in texts]
+        totals = np.zeros(len(lines))
+        reading = list(range(len(lines)))  # the texts that are not over
+        node = dict.fromkeys(reading, 0)  # the row of each that has read the same so far
+        state, last = decoder.start(), [eos]
+        for position in range(max(map(len, lines), default=0)):
+            logits, state = decoder.step(torch.tensor(last, device=device), state)
+            rows = [node[text] for text in reading]
+            tokens = [lines[text][position] for text in reading]
+            log_probs = logits.log_softmax(dim=-1)
+            totals[reading] += log_probs[rows, tokens].double().cpu().numpy()
+            reading = [text for text in reading if len(lines[text]) > position + 1]
+            ways: dict[tuple[int, int], int] = {}
+            for text in reading:
+                node[text] = ways.setdefault((node[text], lines[text][position]), len(ways))
+            if reading:
+                state = state.select(torch.tensor([row for row, _ in ways], device=device))
+                last = [token for _, token in ways]
+        return totals
