@@ -25,6 +25,16 @@ def reverse(x: Tensor, lens: Tensor) -> Tensor:
     return x.gather(1, index[..., None].expand_as(x))
 
 
+def shift(x: Tensor, lens: Tensor, by: int) -> Tensor:
+    """Move each utterance of `x` (B, T, D) `by` frames later within its own length, or earlier.
+
+    Its first frame, or its last, fills the gap; padding becomes zero.
+    """
+    last = (lens - 1).clamp(min=0)[:, None]
+    index = (torch.arange(x.shape[1], device=lens.device) - by).clamp(min=0).minimum(last)
+    return mask_padding(x.gather(1, index[..., None].expand_as(x)), lens)
+
+
 def pad_tokens(tokens: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
     """Token ids as int64[B, U], zero beyond their lengths, and the lengths int64[B]."""
     rows = [torch.tensor(ids, dtype=torch.int64) for ids in tokens]

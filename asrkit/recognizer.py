@@ -31,6 +31,7 @@ from asrkit.lm.stored import LM_LEXICON, RESCORER
 from asrkit.models.asr import AsrModel, Batch, build_model
 from asrkit.models.encoded import Encoded
 from asrkit.models.weights import load_weights
+from asrkit.padding import shift
 from asrkit.parallel import ahead
 from asrkit.parts import CTC_PRIOR, Parts, open_parts
 from asrkit.text.labels import LabelCounts, LabelSet
@@ -214,9 +215,14 @@ class Recognizer:
 
     @torch.inference_mode()
     def encode(self, waves: list[np.ndarray], multiple: int = 1) -> Encoded:
-        """Encoder output of waves f32[N] each, padded as :meth:`features` does."""
-        feats, lens = self.features(waves, multiple)
-        return self.model.encode(feats.to(self.device), lens.to(self.device))
+        """Encoder output of waves f32[N] each, padded as :meth:`features` does; see ``decode.shifts``."""
+        feats, lens = (tensor.to(self.device) for tensor in self.features(waves, multiple))
+        encoded = self.model.encode(feats, lens)
+        if most := self.settings.shifts:
+            moved = (shift(feats, lens, by) for by in range(-most, most + 1) if by)
+            out = sum((self.model.encode(x, lens).out for x in moved), encoded.out) / (2 * most + 1)
+            encoded = encoded._replace(out=out)
+        return encoded
 
     @property
     def frame_seconds(self) -> float:

@@ -66,6 +66,11 @@ if TYPE_CHECKING:
     help="Hypotheses that the second pass orders anew (ctc-lexicon).  [default: the model's]",
 )
 @click.option(
+    "--shifts",
+    type=click.IntRange(0, 8),
+    help="Hear it also up to so many feature frames earlier and later, and decode the mean.",
+)
+@click.option(
     "--piece-seconds",
     type=click.FloatRange(1),
     help="Longer recordings are cut at pauses into pieces of at most this length.  [default: 30]",
@@ -91,6 +96,7 @@ def command(
     ctc_prior_weight: float | None,
     rescorer_share: float | None,
     rescorer_nbest: int | None,
+    shifts: int | None,
     piece_seconds: float | None,
     attention: Path | None,
     device: str,
@@ -129,6 +135,7 @@ def command(
         decoder=decoder or settings.decoder,
         nbest=nbest or settings.nbest,
         beam_size=max(beam_size or settings.beam_size, nbest or 1),
+        shifts=settings.shifts if shifts is None else shifts,
     )
     given = {
         "beam_threshold": beam_threshold,

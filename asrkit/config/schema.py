@@ -405,6 +405,13 @@ class DecodeConfig:
         high=1,
     )
     rescorer_nbest: int = option(400, "hypotheses that lm.rescorer orders anew", low=1)
+    shifts: int = option(
+        0,
+        "the encoder also hears each utterance up to so many feature frames earlier and later, and the mean "
+        "of its outputs is decoded: where its frames begin then matters less",
+        low=0,
+        high=8,
+    )
     also: list[str] = option([], "further decoders reported beside the first")
     tune: dict[str, list[float]] = option(
         {}, "weights tuned on the dev sets before anything is tested: name -> values tried"

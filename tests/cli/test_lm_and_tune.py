@@ -283,6 +283,28 @@ def test_the_second_model_is_shared_by_experiments_and_its_damage_named(recipe: 
     assert refused.code == 2 and "no rescorer" in refused.err
 
 
+def test_the_mean_of_what_is_heard_at_several_moments(recipe: Path, asrkit: Run) -> None:
+    folder = words_model(recipe, asrkit)
+    recognizer = Recognizer.load(folder)
+    waves = [read_audio(str(SOUND), 16000), read_audio(str(SOUND), 16000)[:9000]]
+    plain = recognizer.encode(waves)
+    feats, lens = recognizer.features(waves)
+    outs = [plain.out]
+    for by in (-2, -1, 1, 2):
+        moved = torch.zeros_like(feats)
+        for row, frames in enumerate(lens.tolist()):
+            places = [min(max(0, frame - by), frames - 1) for frame in range(frames)]
+            moved[row, :frames] = feats[row, places]
+        with torch.inference_mode():
+            outs.append(recognizer.model.encode(moved, lens).out)
+    recognizer.settings = replace(recognizer.settings, shifts=2)
+    found = recognizer.encode(waves)
+    torch.testing.assert_close(found.out, torch.stack(outs).mean(dim=0), rtol=1e-4, atol=1e-5)
+    assert found.lens.tolist() == plain.lens.tolist() and not torch.allclose(found.out, plain.out, atol=1e-3)
+    none, two = (decode(asrkit, folder, "--shifts", shifts) for shifts in (0, 2))
+    assert none == decode(asrkit, folder) and none["nbest"] != two["nbest"]
+
+
 def test_every_weight_has_its_flag(recipe: Path, asrkit: Run, tmp_path: Path) -> None:
     folder = neural(recipe, asrkit, "transformer")
     base = decode(asrkit, folder)
