@@ -49,6 +49,32 @@ def utterances(log_probs: np.ndarray, lens: np.ndarray) -> list[Utterance]:
     return cut
 
 
+def stretches(blanks: np.ndarray, most: int, pause: int) -> list[slice]:
+    """Cut an utterance in the middle of pauses, as evenly as they allow.
+
+    Args:
+        blanks: bool[T], whether blank is the best token of a frame.
+        most: frames that stretches should not be longer than. Of the pauses that leave one between half as
+            long and as long, the longest is taken; without any, the next one.
+        pause: so many such frames, one after the other, make a pause.
+    """
+    silent = np.flatnonzero(np.diff(blanks, prepend=False, append=False))
+    starts, ends = silent[::2], silent[1::2]
+    long = ends - starts >= pause
+    lengths, middles = (ends - starts)[long], ((starts + ends) // 2)[long]
+    cuts = [0]
+    while len(blanks) - cuts[-1] > most:
+        within = (middles >= cuts[-1] + most // 2) & (middles <= cuts[-1] + most)
+        after = middles[middles > cuts[-1] + most]
+        if within.any():
+            cuts.append(int(middles[within][np.argmax(lengths[within])]))
+        elif len(after):
+            cuts.append(int(after[0]))
+        else:
+            break
+    return [slice(begin, end) for begin, end in zip(cuts, [*cuts[1:], len(blanks)], strict=True)]
+
+
 def ctc_hypothesis(
     tokens: Sequence[int], score: float, spans: np.ndarray, peaks: np.ndarray, frame_seconds: float
 ) -> Hypothesis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from asrkit.decoding._ctc import IMPOSSIBLE, Utterance, ctc_hypothesis, utterances
+from asrkit.decoding._ctc import IMPOSSIBLE, Utterance, ctc_hypothesis, stretches, utterances
 from asrkit.decoding._ctc_kernels import align
 from asrkit.decoding._lexicon import Lexicon, check_beam, lexicon_graph, word_model
 from asrkit.decoding._lexicon_kernels import lexicon_beam
@@ -20,6 +21,8 @@ from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.lm.ngram import NgramModel
 from asrkit.text.lexicon import Lexicon as Pronunciations
 from asrkit.text.tokenizer import BLANK_ID, SPACE, UNK_ID, PhoneTokenizer, Tokenizer
+
+PAUSE_SECONDS = 0.3  # within words, CTC is silent for less
 
 
 class TextScorer(Protocol):
@@ -36,18 +39,30 @@ class SecondPass(NamedTuple):
         share: of the weight of the first model's log probabilities, what goes to those of the second (a
             log-linear interpolation), 0 to 1.
         nbest: hypotheses of the search that it sees.
+        seconds: longer utterances are cut at pauses into stretches of about this length, and hypotheses are
+            ordered in each alone: in a long one, so many differ in a few places only.
     """
 
     scorer: TextScorer
     share: float
     nbest: int
+    seconds: float = 12.0
 
 
 class Found(NamedTuple):
-    """A sequence of words: its arcs in the lexicon, and the log probabilities of tokens and of words."""
+    """A sequence of words.
 
-    arcs: np.ndarray
+    Attributes:
+        tokens: int32[U], of all words.
+        words: of the lexicon.
+        ends: where in `tokens` each word ends.
+        ctc: log probability of the tokens.
+        lms: log probability of the words by each language model.
+    """
+
+    tokens: np.ndarray
     words: tuple[int, ...]
+    ends: tuple[int, ...]
     ctc: float
     lms: dict[str, float]
 
@@ -98,8 +113,8 @@ class CtcLexiconSearch:
         check_beam(beam_size, beam_threshold, nbest, beam_tokens)
         self.words = list(lexicon)
         self.separated = SPACE in tokens
-        separator = tokens.index(SPACE) if self.separated else None
-        self.graph = lexicon_graph(lexicon, len(tokens), blank=BLANK_ID, separator=separator)
+        self.separator = tokens.index(SPACE) if self.separated else None
+        self.graph = lexicon_graph(lexicon, len(tokens), blank=BLANK_ID, separator=self.separator)
         self.lm = word_model(self.graph, self.words, lm, lm_weight, word_bonus)
         self.named_lm = lm is not None
         self.beam_size, self.beam_tokens, self.beam_threshold = beam_size, beam_tokens, float(beam_threshold)
@@ -128,7 +143,12 @@ class CtcLexiconSearch:
 
         def decode(utterance: Utterance) -> list[Hypothesis]:
             frames = np.maximum(utterance.frames, IMPOSSIBLE)
-            best = self._ordered(self._found(frames))[: self.nbest]
+            if self.second is None:
+                best = list(islice(self._search(frames), self.nbest))
+            else:
+                most, pause = (round(x / frame_seconds) for x in (self.second.seconds, PAUSE_SECONDS))
+                cut = stretches(utterance.path == BLANK_ID, most, pause)
+                best = self._joined(self._ordered(self._search(frames[part])) for part in cut)
             return [self._hypothesis(found, frames, utterance.best, frame_seconds) for found in best]
 
         batch = utterances(log_probs, lens)
@@ -137,7 +157,7 @@ class CtcLexiconSearch:
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(decode, batch))
 
-    def _found(self, frames: np.ndarray) -> Iterator[Found]:
+    def _search(self, frames: np.ndarray) -> Iterator[Found]:
         """Sequences of words, each once, best first."""
         count, vocab = frames.shape
         floor = np.full(count, -np.inf, np.float32)
@@ -151,20 +171,40 @@ class CtcLexiconSearch:
         seen: set[tuple[int, ...]] = set()
         for row, length, ctc, lm in zip(*rows, strict=True):
             arcs = row[count - length :]
-            words = tuple(self.graph.word[arcs[self.graph.word[arcs] >= 0]].tolist())
+            ends = np.flatnonzero(self.graph.word[arcs] >= 0)
+            words = tuple(self.graph.word[arcs[ends]].tolist())
             if words not in seen and not (seen and ctc < IMPOSSIBLE / 2):
                 seen.add(words)
-                yield Found(arcs, words, float(ctc), {"lm": float(lm)} if self.named_lm else {})
+                lms = {"lm": float(lm)} if self.named_lm else {}
+                yield Found(self.graph.token[arcs], words, tuple((ends + 1).tolist()), float(ctc), lms)
 
     def _ordered(self, sequences: Iterator[Found]) -> list[Found]:
-        """The first of them, in the second pass's order if there is one."""
-        if self.second is None:
-            return list(islice(sequences, self.nbest))
+        """The best of what was found, as the second pass orders them."""
+        assert self.second is not None
         first = list(islice(sequences, max(self.nbest, self.second.nbest)))
         texts = [" ".join(self.words[word] for word in found.words) for found in first]
         scores = self.second.scorer.log_probs(texts).tolist()
         scored = [f._replace(lms={**f.lms, "rescorer": x}) for f, x in zip(first, scores, strict=True)]
-        return sorted(scored, key=self._score, reverse=True)
+        return heapq.nlargest(self.nbest, scored, key=self._score)
+
+    def _joined(self, parts: Iterator[list[Found]]) -> list[Found]:
+        """The best that can be made of one sequence from each stretch."""
+        best = next(parts)
+        for more in parts:
+            pairs = (self._chain(before, after) for before in best for after in more)
+            best = heapq.nlargest(self.nbest, pairs, key=self._score)
+        return best
+
+    def _chain(self, before: Found, after: Found) -> Found:
+        between = [self.separator] if self.separator is not None and before.words and after.words else []
+        moved = len(before.tokens) + len(between)
+        return Found(
+            np.concatenate([before.tokens, np.array(between, np.int32), after.tokens]),
+            before.words + after.words,
+            before.ends + tuple(end + moved for end in after.ends),
+            before.ctc + after.ctc,
+            {name: score + after.lms[name] for name, score in before.lms.items()},
+        )
 
     def _score(self, found: Found) -> float:
         share = self.second.share if self.second else 0.0
@@ -174,14 +214,13 @@ class CtcLexiconSearch:
     def _hypothesis(
         self, found: Found, frames: np.ndarray, best: np.ndarray, frame_seconds: float
     ) -> Hypothesis:
-        tokens, ends = self.graph.token[found.arcs], np.flatnonzero(self.graph.word[found.arcs] >= 0)
-        spans, peaks = align(frames, best, tokens, BLANK_ID)
+        spans, peaks = align(frames, best, found.tokens, BLANK_ID)
         words, begin = [], 0
-        for word, end in zip(found.words, (ends + 1).tolist(), strict=True):
+        for word, end in zip(found.words, found.ends, strict=True):
             words.append((self.words[word], begin, end))
             begin = end + self.separated
         return replace(
-            ctc_hypothesis(tokens.tolist(), found.ctc, spans, peaks, frame_seconds),
+            ctc_hypothesis(found.tokens.tolist(), found.ctc, spans, peaks, frame_seconds),
             score=self._score(found),
             parts={"ctc": found.ctc, **found.lms},
             words=tuple(words),

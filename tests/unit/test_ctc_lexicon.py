@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from asrkit.decoding._ctc import stretches
 from asrkit.decoding._lexicon_kernels import lexicon_beam
-from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, lexicon_spellings
+from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass, lexicon_spellings
 from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from asrkit.decoding.frame_lexicon import FrameLexiconSearch
 from asrkit.decoding.hypothesis import Hypothesis
@@ -99,6 +101,69 @@ def test_wide_beam_is_exact(kind: str, frames: int, weights: tuple[float, float]
             assert h.parts["ctc"] == pytest.approx(
                 ctc_log_probability(log_probs.astype(float), h.tokens), abs=1e-4
             )
+
+
+class LikesWords:
+    """A language model of texts that has its own mind, but no memory beyond them."""
+
+    def log_probs(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([-sum(len(text) * ord(letter) % 7 for letter in text) / 3 for text in texts])
+
+
+@pytest.mark.parametrize("kind", ["chars", "phones"])
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_second_pass_is_the_best_of_every_sentence(kind: str, share: float) -> None:
+    tokens, lexicon, separator = (SPELLED, CHARS, [2]) if kind == "chars" else (PHONED, PHONES, [])
+    lm, log_probs, bonus = language_model(kind), posteriors(4, 5, len(tokens)), 0.4
+    second = SecondPass(LikesWords(), share, 5000)
+    search = CtcLexiconSearch(
+        tokens, lexicon, lm, lm_weight=0.9, word_bonus=bonus, nbest=30, second=second, **EXACT
+    )
+    expected = {}
+    for words, (ctc, _) in every_sentence(log_probs, lexicon, separator, lm, 0.0, bonus).items():
+        theirs = float(LikesWords().log_probs([" ".join(words)])[0])
+        expected[words] = ctc + 0.9 * ((1 - share) * lm.log_prob(words) + share * theirs)
+    found = {tuple(word for word, _, _ in h.words or ()): h.score for h in decode(search, log_probs)}
+    best = sorted(expected, key=lambda words: -expected[words])[:30]
+    assert found == pytest.approx({words: expected[words] for words in best}, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["chars", "phones"])
+def test_a_long_utterance_is_ordered_in_stretches(kind: str) -> None:
+    tokens, lexicon = (SPELLED, CHARS) if kind == "chars" else (PHONED, PHONES)
+    silence = np.full((4, len(tokens)), -20.0, np.float32)
+    silence[:, 0] = 0.0
+    halves = [posteriors(seed, 5, len(tokens)) for seed in (1, 2, 3)]
+    for half in halves:
+        half[2:4, 0] = -9.0  # no other pauses
+    parts = [halves[0], silence, halves[1], silence, halves[2]]
+    second = SecondPass(LikesWords(), 0.5, 5000, seconds=9.0)
+    search = CtcLexiconSearch(tokens, lexicon, language_model(kind), nbest=40, second=second, **EXACT)
+    (whole,) = search(np.concatenate(parts)[None], np.array([23]), 0.1)[:1]
+    second = second._replace(seconds=0.9)
+    search = CtcLexiconSearch(tokens, lexicon, language_model(kind), nbest=40, second=second, **EXACT)
+    (found,) = search(np.concatenate(parts)[None], np.array([23]), 0.1)[:1]
+    cut = np.split(np.concatenate(parts), [7, 16])
+    each = [search(part[None], np.array([len(part)]), 0.1)[0] for part in cut]
+    sums = sorted((sum(h.score for h in choice) for choice in itertools.product(*each)), reverse=True)
+    np.testing.assert_allclose([h.score for h in found], sums[:40], atol=1e-4)
+    for h in found:
+        assert h.words is not None and all(list(h.tokens[b:e]) in lexicon[word] for word, b, e in h.words)
+        assert (np.diff(h.times.ravel()) >= -1e-6).all() and (h.times <= 2.3 + 1e-6).all()
+    texts = [[word for word, _, _ in h.words or ()] for h in (found[0], *(nbest[0] for nbest in each))]
+    assert texts[0] == list(itertools.chain(*texts[1:]))
+    assert set(found[0].parts) == {"ctc", "lm", "rescorer"} and whole != found
+
+
+def test_stretches_end_in_pauses() -> None:
+    blanks = np.zeros(100, bool)
+    assert stretches(blanks, 30, 3) == [slice(0, 100)], "no pause, no cut"
+    for begin, end in ((5, 9), (18, 21), (24, 29), (60, 63), (97, 99)):
+        blanks[begin:end] = True
+    assert stretches(blanks, 100, 3) == [slice(0, 100)]
+    assert stretches(blanks, 30, 3) == [slice(0, 26), slice(26, 61), slice(61, 100)]
+    assert stretches(blanks, 30, 4) == [slice(0, 26), slice(26, 100)]
+    assert stretches(blanks[:0], 30, 3) == [slice(0, 0)]
 
 
 def test_times_and_confidences_are_those_of_the_best_path() -> None:
