@@ -111,13 +111,14 @@ def test_stages_of_recipes_are_in_order_and_build_on_earlier_ones() -> None:
     everything.model.heads = ["frame", "attention"]
     everything.model.decoder_from_lm = True
     everything.lm.kind = "lstm"
+    everything.lm.rescorer.kind = "lstm"
     everything.decode.tune = {"lm_weight": [1.0]}
     for config in (Config(), everything):
         names: list[str] = []
         for item in REAL:
             assert set(item.after(config)) <= set(names)
             names.append(item.name)
-    assert [bool(s.idle(Config())) for s in REAL if s.idle(Config()) or s.idle(everything)] == [True] * 3
+    assert [bool(s.idle(Config())) for s in REAL if s.idle(Config()) or s.idle(everything)] == [True] * 4
     assert not any(s.idle(everything) for s in REAL)
     assert [s.number for s in REAL] == sorted({s.number for s in REAL})
 
