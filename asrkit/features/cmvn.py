@@ -14,6 +14,7 @@ from asrkit.files import write_json
 from asrkit.padding import valid_mask
 
 STD_FLOOR = 1e-2  # of a log-mel bin that never changes, such as one above the audio's band
+WINDOW = 3000  # frames
 
 
 class CmvnStats:
@@ -74,11 +75,25 @@ class CmvnStats:
         return stats
 
 
+def moving(feats: Tensor, left: Tensor) -> Tensor:
+    """Each frame of f32[T, F], T >= ``WINDOW``, by the ``WINDOW`` around it, but for those of bool[T, 1]."""
+    begin = (torch.arange(len(feats), device=feats.device) - WINDOW // 2).clamp(0, len(feats) - WINDOW)
+    kept = feats.masked_fill(left, 0.0).double()
+    sums = torch.cat([kept, kept.square(), (~left).double()], dim=1).cumsum(0)
+    sums = torch.nn.functional.pad(sums, (0, 0, 1, 0))
+    total = sums[begin + WINDOW] - sums[begin]
+    mean, square = (total[:, :-1] / total[:, -1:].clamp(min=1)).chunk(2, dim=1)
+    std = (square - mean.square()).clamp(min=0).sqrt().clamp(min=STD_FLOOR)
+    return ((feats - mean) / std).float()
+
+
 class Cmvn(torch.nn.Module):
     """Normalise each feature to mean 0 and variance 1; padding never changes the result and becomes 0.
 
     Args:
-        kind: ``global`` (by `stats`), ``utterance`` (by each utterance's own frames) or ``none``.
+        kind: ``global`` (by `stats`), ``utterance`` (by each utterance's own frames; in one longer than
+            ``WINDOW`` frames, each frame by as many around it, so that a recording is heard whole as it is in
+            pieces) or ``none``.
         stats: the training set's statistics.
 
     Raises:
@@ -107,7 +122,10 @@ class Cmvn(torch.nn.Module):
             silent = (feats.amax(2, keepdim=True) == feats.amin(2, keepdim=True)) & (feats.shape[2] > 1)
             left = padding | silent
             count = (~left).sum(1, keepdim=True).clamp(min=1)
+            long = [(row, moving(feats[row, :n], left[row, :n])) for row, n in enumerate(lens) if n > WINDOW]
             feats = feats - feats.masked_fill(left, 0.0).sum(1, keepdim=True) / count
             variance = feats.masked_fill(left, 0.0).square().sum(1, keepdim=True) / count
             feats = feats / variance.sqrt().clamp(min=STD_FLOOR)
+            for row, own in long:
+                feats[row, : len(own)] = own
         return feats.masked_fill(padding, 0.0)

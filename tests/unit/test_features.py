@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from asrkit.config import AugmentConfig, FeatureConfig
 from asrkit.data.audio import read_audio
 from asrkit.errors import ModelError
+from asrkit.features import cmvn
 from asrkit.features.augment import distort, spec_augment, speed_perturb, warp
 from asrkit.features.cmvn import Cmvn, CmvnStats
 from asrkit.features.frontend import Frontend, filter_centres
@@ -142,6 +143,22 @@ def test_normalisation_equals_numpy_and_ignores_padding(kind: str) -> None:
         expected = own if over is None else (own - over.mean(0)) / np.maximum(over.std(0), 0.01)
         np.testing.assert_allclose(row[: len(own)], expected, atol=1e-4)
         assert (row[len(own) :] == 0).all()
+
+
+def test_a_long_utterance_is_normalised_by_what_is_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cmvn, "WINDOW", 20)
+    feats = torch.randn(3, 70, 4, generator=torch.Generator().manual_seed(1)).cumsum(1)
+    feats[0, 30:35] = -9.0  # digital silence
+    lens = torch.tensor([70, 20, 33])
+    found = Cmvn("utterance")(feats, lens)
+    for row, frames in enumerate(lens.tolist()):
+        for frame in range(frames):
+            begin = min(max(0, frame - 10), frames - 20)
+            around = feats[row, begin : begin + 20]
+            around = around[around.amax(1) > around.amin(1)]
+            expected = (feats[row, frame] - around.mean(0)) / around.std(0, unbiased=False)
+            torch.testing.assert_close(found[row, frame], expected, rtol=1e-3, atol=1e-3)
+        assert (found[row, frames:] == 0).all()
 
 
 def test_utterance_normalisation_of_no_frames() -> None:
