@@ -191,10 +191,10 @@ def _ctc_lexicon(given: Resources) -> Search:
     ngram, settings, share = _word_ngram(given), given.settings, given.settings.rescorer_share
     if settings.ctc_prior_weight and given.ctc_prior is None:
         raise UsageError("this model's CTC priors were not measured", "use decode.ctc_prior_weight=0")
-    if share and given.rescorer is None:
-        raise UsageError("this model has no rescorer", "use decode.rescorer_share=0")
     second = None
-    if given.rescorer is not None and share:
+    if share:
+        if given.rescorer is None:
+            raise UsageError("this model has no rescorer", "use decode.rescorer_share=0")
         second = SecondPass(given.rescorer, share, settings.rescorer_nbest)
     search = CtcLexiconSearch(
         given.tokenizer.tokens,

@@ -112,8 +112,7 @@ class CtcLexiconSearch:
     ) -> None:
         check_beam(beam_size, beam_threshold, nbest, beam_tokens)
         self.words = list(lexicon)
-        self.separated = SPACE in tokens
-        self.separator = tokens.index(SPACE) if self.separated else None
+        self.separator = tokens.index(SPACE) if SPACE in tokens else None
         self.graph = lexicon_graph(lexicon, len(tokens), blank=BLANK_ID, separator=self.separator)
         self.lm = word_model(self.graph, self.words, lm, lm_weight, word_bonus)
         self.named_lm = lm is not None
@@ -218,7 +217,7 @@ class CtcLexiconSearch:
         words, begin = [], 0
         for word, end in zip(found.words, found.ends, strict=True):
             words.append((self.words[word], begin, end))
-            begin = end + self.separated
+            begin = end + (self.separator is not None)
         return replace(
             ctc_hypothesis(found.tokens.tolist(), found.ctc, spans, peaks, frame_seconds),
             score=self._score(found),

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from asrkit.config import LmConfig, TransformerDecoderConfig, neural_lm_shape
+from asrkit.config import LmConfig, RescorerConfig, TransformerDecoderConfig, neural_lm_shape
 from asrkit.lm.ngram import NgramModel
 from asrkit.lm.stored import WEIGHTS, read_stored_ngram
 from asrkit.models.asr import Batch, Loss
@@ -64,6 +64,13 @@ def load_lm(config: LmConfig, folder: Path, vocab: int, device: torch.device) ->
         return None
     if config.kind.endswith("-ngram"):
         return LanguageModel(config.kind, ngram=read_stored_ngram(folder))
+    return LanguageModel(config.kind, network=read_network(config, folder / WEIGHTS, vocab, device))
+
+
+def read_network(
+    config: LmConfig | RescorerConfig, path: Path, vocab: int, device: torch.device | str = "cpu"
+) -> NeuralLm:
+    """A trained neural model. Raises ModelError when the weights are damaged or do not fit."""
     network = NeuralLm(neural_lm_shape(config), vocab)
-    load_weights(folder / WEIGHTS, network)
-    return LanguageModel(config.kind, network=network.to(device).eval())
+    load_weights(path, network)
+    return network.to(device).eval()

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from asrkit.config import RescorerConfig, neural_lm_shape
-from asrkit.lm.model import NeuralLm
-from asrkit.models.weights import load_weights
+from asrkit.config import RescorerConfig
+from asrkit.lm.model import NeuralLm, read_network
 from asrkit.text.tokenizer import Tokenizer, load_tokenizer
 
 
@@ -33,9 +32,8 @@ class Rescorer:
             ModelError: it is damaged, or does not fit the configuration.
         """
         tokenizer = load_tokenizer(folder)
-        network = NeuralLm(neural_lm_shape(config), len(tokenizer.tokens))
-        load_weights(folder / "model.safetensors", network)
-        return cls(network.to(device).eval(), tokenizer)
+        path = folder / "model.safetensors"
+        return cls(read_network(config, path, len(tokenizer.tokens), device), tokenizer)
 
     @torch.inference_mode()
     def log_probs(self, texts: Sequence[str]) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from asrkit.errors import DataError
 from asrkit.files import atomic_write, write_json
-from asrkit.lm.stored import LM_LEXICON, NGRAM, RESCORER, RESCORER_FILES
+from asrkit.lm.stored import LM_LEXICON, NGRAM, RESCORER, RESCORER_FILES, WEIGHTS
 from asrkit.progress import tell
 from asrkit.recipe.places import Prints, lm_folder, lm_sources, lm_text_paths, utterances_of
 from asrkit.recipe.train_stages import average_best, claim
@@ -213,8 +213,7 @@ def train_network(
     import torch
 
     from asrkit.config import AugmentConfig, neural_lm_shape
-    from asrkit.lm.model import NeuralLm
-    from asrkit.models.weights import load_weights
+    from asrkit.lm.model import NeuralLm, read_network
     from asrkit.training.data import TextSource
     from asrkit.training.loop import train
 
@@ -236,9 +235,7 @@ def train_network(
         device=workspace.device,
     )
     average_best(folder / "checkpoints", folder / "averaged", config.train)
-    trained = NeuralLm(neural_lm_shape(config), len(tokenizer.tokens))
-    load_weights(folder / "averaged" / "model.safetensors", trained)
-    trained.eval()
+    trained = read_network(config, folder / WEIGHTS, len(tokenizer.tokens))
     with torch.inference_mode():
         nats = sum(float(trained.loss(dev_set.batch(i)).total) for i in dev_set.plan(60, shuffle=False))
     return nats, sum(len(tokens) + 1 for tokens in dev_set.tokens)

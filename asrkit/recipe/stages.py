@@ -149,7 +149,7 @@ STAGES: tuple[Stage, ...] = (
         after("prepare"),
         lm_stage.rescorer,
         lambda w, p: [lm_folder(w) / RESCORER / lm_stage.PERPLEXITY],
-        lambda w: [file_state(path) for path in lm_text_paths(w)],
+        lambda w: [file_state(path) for path in lm_text_paths(w)] or w.config.corpus.train,
         idle=lambda c: "" if c.lm.rescorer.kind != "none" else "lm.rescorer.kind=none",
     ),
     Stage(
