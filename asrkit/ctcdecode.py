@@ -22,6 +22,7 @@ from asrkit.decoding._lexicon import lexicon_graph, word_model
 from asrkit.decoding._lexicon_kernels import lexicon_beam, predict
 from asrkit.errors import DataError, UsageError
 from asrkit.lm.ngram import UNK_ID, read_ngram
+from asrkit.text.spellings import Spellings
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +99,7 @@ class Scorer:
                 raise DataError(f"the labels cannot spell any word of {path}", "is one of them in capitals?")
         self.dict_size = 0 if self.character_based else len(lexicon)
         self._words = list(lexicon)
-        self._graph = lexicon_graph(lexicon, len(labels), blank=blank)
+        self._graph = lexicon_graph(Spellings.of(lexicon), len(labels), blank=blank)
         self.weigh(alpha, beta)
 
     def weigh(self, alpha: float, beta: float) -> None:

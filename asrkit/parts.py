@@ -13,7 +13,7 @@ from asrkit.bundle import Bundle, pack
 from asrkit.config import Config, parse_config
 from asrkit.errors import ModelError
 from asrkit.lm.ngram import NgramModel
-from asrkit.lm.stored import LM_LEXICON, lm_files, read_stored_ngram
+from asrkit.lm.stored import SPELLINGS, lm_files, read_stored_ngram
 
 CTC_PRIOR = "ctc_prior.json"
 
@@ -108,8 +108,8 @@ def pack_experiment(folder: Path, out: Path, card: str) -> Path:
     content: dict[str, Path | bytes] = {name: part for name, part in parts.items() if part.is_file()}
     content |= {f"tokenizer/{p.name}": p for p in sorted(parts["tokenizer"].iterdir())}
     content |= {f"lm/{name}": parts["lm"] / name for name in lm_files(config.lm)}
-    if (spoken := parts["lm"] / LM_LEXICON).exists():
-        content[f"lm/{LM_LEXICON}"] = spoken
+    if (spellings := parts["lm"] / SPELLINGS).exists():
+        content[f"lm/{SPELLINGS}"] = spellings
     if "frame" in config.model.heads:
         content |= {f"labels/{name}": parts["labels"] / name for name in ("labels.txt", "counts.json")}
     return pack({**content, "README.md": card.encode()}, out, {"experiment": folder.name})

@@ -25,9 +25,9 @@ from asrkit.features.cmvn import Cmvn, CmvnStats
 from asrkit.features.frontend import make_frontend
 from asrkit.features.signal import read_signal
 from asrkit.lm.g2p import open_tokenizer
-from asrkit.lm.model import LanguageModel, load_lm
+from asrkit.lm.model import LanguageModel, load_lm, ngram_lm
 from asrkit.lm.rescorer import Rescorer
-from asrkit.lm.stored import LM_LEXICON, RESCORER
+from asrkit.lm.stored import RESCORER
 from asrkit.models.asr import AsrModel, Batch, build_model
 from asrkit.models.encoded import Encoded
 from asrkit.models.weights import load_weights
@@ -129,7 +129,7 @@ class Recognizer:
             torch.set_num_threads(threads)
         place = choose_device(device)
         files, config = parts.files, parts.config
-        tokenizer = open_tokenizer(files["tokenizer"], files["lm"] / LM_LEXICON)
+        tokenizer = open_tokenizer(files["tokenizer"])
         labels = counts = None
         if "frame" in config.model.heads:
             labels = LabelSet.load(files["labels"] / "labels.txt")
@@ -141,7 +141,7 @@ class Recognizer:
         ctc_prior = read_ctc_prior(files[CTC_PRIOR], len(tokenizer.tokens))
         lm = None
         if parts.ngram:
-            lm = LanguageModel(config.lm.kind, ngram=parts.ngram.result())
+            lm = ngram_lm(config.lm.kind, parts.ngram.result(), files["lm"])
         elif parts.lm:
             lm = load_lm(config.lm, files["lm"], len(tokenizer.tokens), place)
         rescorer = None

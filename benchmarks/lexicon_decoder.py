@@ -22,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, lexicon_spellings
+from asrkit.decoding.ctc_lexicon import CtcLexiconSearch
 from asrkit.lm.ngram import NgramModel, estimate
 from asrkit.reference.ctc import ctc_log_probability
 from asrkit.text.normalize import normalize
+from asrkit.text.spellings import spelled
 from asrkit.text.tokenizer import CharTokenizer
 
 TEXTS = Path(__file__).parent.parent / "recipes/prompts/data/transcripts.tsv"
@@ -114,7 +115,7 @@ def main() -> None:
     texts = sentences()
     tokenizer = CharTokenizer("char", ["<space>", *sorted(set("".join(texts)) - {" "})])
     lm = estimate([text.split() for text in texts], 3)
-    lexicon = lexicon_spellings(lm.vocabulary, tokenizer)
+    lexicon = spelled(lm.vocabulary, tokenizer).lexicon()
     with tempfile.TemporaryDirectory() as folder:
         arpa = Path(folder) / "lm.arpa"
         lm.write_arpa(arpa)

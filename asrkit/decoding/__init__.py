@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from asrkit.models.asr import AsrModel
     from asrkit.models.encoded import Encoded
     from asrkit.text.labels import LabelCounts, LabelSet
+    from asrkit.text.spellings import Spellings
     from asrkit.text.tokenizer import Tokenizer
 
     Search = Callable[[Encoded], list[list[Hypothesis]]]
@@ -186,7 +187,7 @@ def _ctc_lexicon(given: Resources) -> Search:
     Posteriors less a share of the priors stand for likelihoods, as in Miao et al., "EESEN: End-to-end speech
     recognition using deep RNN models and WFST-based decoding", 2015, section 3.3.
     """
-    from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass, lexicon_spellings
+    from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass
 
     ngram, settings, share = _word_ngram(given), given.settings, given.settings.rescorer_share
     if settings.ctc_prior_weight and given.ctc_prior is None:
@@ -198,7 +199,7 @@ def _ctc_lexicon(given: Resources) -> Search:
         second = SecondPass(given.rescorer, share, settings.rescorer_nbest)
     search = CtcLexiconSearch(
         given.tokenizer.tokens,
-        lexicon_spellings(ngram.vocabulary, given.tokenizer),
+        _spellings(given),
         ngram,
         beam_size=settings.beam_size,
         beam_threshold=settings.beam_threshold,
@@ -235,12 +236,11 @@ def _lexicon_rescoring(given: Resources) -> Search:
 
 def _frame_lexicon(given: Resources) -> Search:
     """Frame labels over the words of the language model, weighed by it."""
-    from asrkit.decoding.ctc_lexicon import lexicon_spellings
     from asrkit.decoding.frame_lexicon import FrameLexiconSearch
 
     assert given.labels is not None and given.counts is not None
     ngram, settings, labels = _word_ngram(given), given.settings, given.labels
-    spelled = lexicon_spellings(ngram.vocabulary, given.tokenizer)
+    spelled = _spellings(given).lexicon()
     search = FrameLexiconSearch(
         {word: [labels.classes(given.tokenizer, way) for way in ways] for word, ways in spelled.items()},
         ngram,
@@ -263,6 +263,13 @@ def _frame_lexicon(given: Resources) -> Search:
 def _word_ngram(given: Resources) -> NgramModel:
     assert given.lm is not None and given.lm.ngram is not None, "checked by require_decoder"
     return given.lm.ngram
+
+
+def _spellings(given: Resources) -> Spellings:
+    from asrkit.text.spellings import spelled
+
+    known = given.lm.spellings if given.lm else None
+    return known or spelled(_word_ngram(given).vocabulary, given.tokenizer)
 
 
 def _frame_greedy(given: Resources) -> Search:

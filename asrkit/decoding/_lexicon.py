@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,11 @@ import numpy as np
 from asrkit.decoding._lexicon_kernels import Graph, WordModel, look_ahead
 from asrkit.errors import DataError, UsageError
 from asrkit.lm.ngram import EOS_ID, UNK_ID, NgramModel, read_ngram
-
-Lexicon = Mapping[str, Sequence[Sequence[int]]]
-"""Words and their spellings in token ids."""
+from asrkit.text.spellings import Spellings
 
 
 def lexicon_graph(
-    lexicon: Lexicon,
+    spellings: Spellings,
     vocab: int,
     *,
     blank: int = -1,
@@ -27,29 +24,26 @@ def lexicon_graph(
     """The graph of all sequences of words; words that share a beginning share its states.
 
     Args:
-        lexicon: words and their spellings.
+        spellings: of the words.
         vocab: number of tokens.
         blank: id of blank, which no spelling may hold.
         separator: token that stands between words, but not before the first or after the last.
         silence: tokens that together may come before, between and after words.
 
     Raises:
-        DataError: no word has a spelling, or one is empty or holds something that is no token.
+        DataError: a spelling is empty or holds something that is no token.
     """
-    spellings = [spelling for ways in lexicon.values() for spelling in ways]
-    if not spellings:
-        raise DataError("no word of the lexicon has a spelling", "see that words and tokens go together")
-    words = np.repeat(np.arange(len(lexicon)), [len(ways) for ways in lexicon.values()])
+    words = np.repeat(np.arange(len(spellings.words)), spellings.counts)
+    lengths, flat = spellings.lengths, spellings.tokens
     if silence:
-        spellings, words = [*spellings, silence], np.append(words, -1)
-    lengths = np.fromiter(map(len, spellings), np.int64, len(spellings))
-    flat = np.fromiter(chain.from_iterable(spellings), np.int64, lengths.sum())
+        words, lengths = np.append(words, -1), np.append(lengths, len(silence))
+        flat = np.append(flat, silence)
     rows = np.repeat(np.arange(len(lengths)), lengths)
     wrong = np.bincount(rows, (flat < 0) | (flat >= vocab) | (flat == blank), len(lengths)) + (lengths == 0)
     if wrong.any():
         row = int(wrong.argmax())
-        text = [*lexicon][words[row]]
-        raise DataError(f"the spelling {[*spellings[row]]} of {text!r} in the lexicon", "use ids of tokens")
+        text, spelling = spellings.words[words[row]], flat[rows == row].tolist()
+        raise DataError(f"the spelling {spelling} of {text!r} in the lexicon", "use ids of tokens")
     starts = np.cumsum(lengths) - lengths
     state, states = np.zeros(len(lengths), np.int64), 1
     inside = []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice, repeat
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -15,12 +15,12 @@ import numpy as np
 
 from asrkit.decoding._ctc import IMPOSSIBLE, Utterance, ctc_hypothesis, stretches, utterances
 from asrkit.decoding._ctc_kernels import align
-from asrkit.decoding._lexicon import Lexicon, check_beam, lexicon_graph, word_model
+from asrkit.decoding._lexicon import check_beam, lexicon_graph, word_model
 from asrkit.decoding._lexicon_kernels import lexicon_beam
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.lm.ngram import NgramModel
-from asrkit.text.lexicon import Lexicon as Pronunciations
-from asrkit.text.tokenizer import BLANK_ID, SPACE, UNK_ID, PhoneTokenizer, Tokenizer
+from asrkit.text.spellings import Lexicon, Spellings
+from asrkit.text.tokenizer import BLANK_ID, SPACE
 
 PAUSE_SECONDS = 0.3  # within words, CTC is silent for less
 
@@ -79,7 +79,7 @@ class CtcLexiconSearch:
 
     Args:
         tokens: the token strings by id, blank first.
-        lexicon: words and their spellings; see :func:`lexicon_spellings`.
+        lexicon: words and their spellings; see :func:`asrkit.text.spellings.spelled`.
         lm: n-gram model of words, or its ARPA file. A word that it does not list is its ``<unk>``.
         beam_size: sequences kept after each frame.
         beam_tokens: tokens looked at in each frame, the likeliest, and blank; 0: all.
@@ -98,7 +98,7 @@ class CtcLexiconSearch:
     def __init__(
         self,
         tokens: Sequence[str],
-        lexicon: Lexicon,
+        lexicon: Lexicon | Spellings,
         lm: NgramModel | Path | None,
         *,
         beam_size: int = 100,
@@ -111,9 +111,10 @@ class CtcLexiconSearch:
         second: SecondPass | None = None,
     ) -> None:
         check_beam(beam_size, beam_threshold, nbest, beam_tokens)
-        self.words = list(lexicon)
+        spellings = Spellings.of(lexicon)
+        self.words = spellings.words
         self.separator = tokens.index(SPACE) if SPACE in tokens else None
-        self.graph = lexicon_graph(lexicon, len(tokens), blank=BLANK_ID, separator=self.separator)
+        self.graph = lexicon_graph(spellings, len(tokens), blank=BLANK_ID, separator=self.separator)
         self.lm = word_model(self.graph, self.words, lm, lm_weight, word_bonus)
         self.named_lm = lm is not None
         self.beam_size, self.beam_tokens, self.beam_threshold = beam_size, beam_tokens, float(beam_threshold)
@@ -224,30 +225,3 @@ class CtcLexiconSearch:
             parts={"ctc": found.ctc, **found.lms},
             words=tuple(words),
         )
-
-
-def lexicon_spellings(
-    words: Iterable[str], tokenizer: Tokenizer, lexicon: Pronunciations | None = None
-) -> dict[str, list[list[int]]]:
-    """How words are written in a tokenizer's tokens.
-
-    Args:
-        words: normalised words.
-        tokenizer: of any kind. Characters and sub-words spell a word in one way, phones in as many as it has
-            pronunciations.
-        lexicon: pronunciations in place of a phone tokenizer's own.
-
-    Returns:
-        The words that can be expressed in full, each with its spellings.
-    """
-    pronounce = (lexicon or tokenizer.lexicon).pronounce if isinstance(tokenizer, PhoneTokenizer) else None
-    find, unknown = tokenizer.ids.get, repeat(UNK_ID)
-    spellings: dict[str, list[list[int]]] = {}
-    for word in words:
-        if pronounce:
-            ways = [[*map(find, phones, unknown)] for phones in pronounce(word)]
-        else:
-            ways = [tokenizer.encode(word)]
-        if known := [way for way in ways if way and UNK_ID not in way]:
-            spellings[word] = known
-    return spellings

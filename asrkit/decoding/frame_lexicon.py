@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from asrkit.decoding._ctc import IMPOSSIBLE, utterances
-from asrkit.decoding._lexicon import Lexicon, check_beam, lexicon_graph, word_model
+from asrkit.decoding._lexicon import check_beam, lexicon_graph, word_model
 from asrkit.decoding._lexicon_kernels import lexicon_path
 from asrkit.decoding.frame_viterbi import Chain, best_segments, segment_hypothesis
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.lm.ngram import NgramModel
+from asrkit.text.spellings import Lexicon, Spellings
 
 
 class FrameLexiconSearch:
@@ -56,12 +57,14 @@ class FrameLexiconSearch:
         word_bonus: float = 0.0,
     ) -> None:
         check_beam(beam_size, beam_threshold)
-        self.words, self.token_ids, self.silence = list(lexicon), token_ids, silence
+        self.token_ids, self.silence = token_ids, silence
         self.min_frames = max(1, min_frames)
         # A label is as many arcs as it lasts frames at least.
-        arcs = {
-            word: [np.repeat(way, self.min_frames).tolist() for way in ways] for word, ways in lexicon.items()
-        }
+        plain = Spellings.of(lexicon)
+        arcs = plain._replace(
+            lengths=plain.lengths * self.min_frames, tokens=np.repeat(plain.tokens, self.min_frames)
+        )
+        self.words = arcs.words
         self.graph = lexicon_graph(arcs, len(log_priors), silence=[silence] * self.min_frames)
         self.lm = word_model(self.graph, self.words, lm, lm_weight, word_bonus)
         self.named_lm = lm is not None

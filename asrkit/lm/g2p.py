@@ -16,7 +16,6 @@ import numpy as np
 from asrkit.errors import DataError, ModelError, UsageError
 from asrkit.files import atomic_write
 from asrkit.lm.ngram import BOS, BOS_ID, EOS, EOS_ID, UNK, Corpus, NgramModel, estimate
-from asrkit.progress import track
 from asrkit.text.lexicon import Lexicon, Pronunciation
 from asrkit.text.normalize import SPOKEN
 from asrkit.text.tokenizer import PhoneTokenizer, Tokenizer, load_tokenizer
@@ -309,37 +308,21 @@ def predict_unknown(tokenizer: PhoneTokenizer, words: Iterable[str], folder: Pat
     return sorted(tokenizer.lexicon.predicted)
 
 
-def open_tokenizer(folder: Path | str, spoken: Path | None = None) -> Tokenizer:
+def open_tokenizer(folder: Path | str) -> Tokenizer:
     """As :func:`asrkit.text.tokenizer.load_tokenizer`, but phones of unknown words are predicted.
 
     They are if :meth:`G2p.save` left its model in `folder` under the name :data:`MODEL`.
 
     Args:
         folder: what the tokenizer saved.
-        spoken: what :func:`save_spoken` saved, if it did: words that need not be predicted again.
 
     Raises:
         ModelError: a file is missing, damaged, or does not fit the others.
     """
     tokenizer, path = load_tokenizer(folder), Path(folder) / MODEL
     if isinstance(tokenizer, PhoneTokenizer) and path.exists():
-        known = tokenizer.lexicon
-        if spoken and spoken.exists():
-            more = Lexicon.read(spoken)
-            known = Lexicon({**more.words, **known.words}, more.predicted | known.predicted)
-        tokenizer.lexicon = replace(known, fallback=G2p.load(path).spoken)
+        tokenizer.lexicon = replace(tokenizer.lexicon, fallback=G2p.load(path).spoken)
     return tokenizer
-
-
-def save_spoken(tokenizer: Tokenizer, words: Iterable[str], path: Path) -> None:
-    """Write the predicted pronunciations of those of `words` that the tokenizer's lexicon does not list."""
-    path.unlink(missing_ok=True)
-    if not isinstance(tokenizer, PhoneTokenizer) or tokenizer.lexicon.fallback is None:
-        return
-    unlisted = sorted({word.upper() for word in words} - tokenizer.lexicon.words.keys())
-    found = {w: spoken for w in track(unlisted, "pronounce") if (spoken := tokenizer.lexicon.pronounce(w))}
-    if found:
-        Lexicon(found, frozenset(found)).save(path)
 
 
 def _entries(listed: Sequence[tuple[str, Pronunciation]], letters: str, sounds: Sequence[str]) -> Entries:

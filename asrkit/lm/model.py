@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from asrkit.config import LmConfig, RescorerConfig, TransformerDecoderConfig, neural_lm_shape
 from asrkit.lm.ngram import NgramModel
-from asrkit.lm.stored import WEIGHTS, read_stored_ngram
+from asrkit.lm.stored import WEIGHTS, read_stored_ngram, stored_spellings
 from asrkit.models.asr import Batch, Loss
 from asrkit.models.decoders import decoder_inputs, decoder_loss, decoder_targets
 from asrkit.models.decoders.transformer import TransformerDecoder
 from asrkit.models.weights import load_weights
+from asrkit.text.spellings import Spellings
 
 
 class NeuralLm(nn.Module):
@@ -45,11 +46,13 @@ class LanguageModel:
     Attributes:
         kind: as in ``lm.kind``.
         ngram: an n-gram model, of words or of tokens.
+        spellings: of the words of an n-gram model, where the stage lm left them.
         network: of a neural model.
     """
 
     kind: str
     ngram: NgramModel | None = None
+    spellings: Spellings | None = None
     network: NeuralLm | None = None
 
 
@@ -63,8 +66,17 @@ def load_lm(config: LmConfig, folder: Path, vocab: int, device: torch.device) ->
     if config.kind == "none":
         return None
     if config.kind.endswith("-ngram"):
-        return LanguageModel(config.kind, ngram=read_stored_ngram(folder))
+        return ngram_lm(config.kind, read_stored_ngram(folder), folder)
     return LanguageModel(config.kind, network=read_network(config, folder / WEIGHTS, vocab, device))
+
+
+def ngram_lm(kind: str, ngram: NgramModel, folder: Path) -> LanguageModel:
+    """That of an n-gram model, with the spellings beside it in `folder`, if there are any.
+
+    Raises:
+        ModelError: they are damaged.
+    """
+    return LanguageModel(kind, ngram=ngram, spellings=stored_spellings(folder, ngram.vocabulary))
 
 
 def read_network(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from asrkit.errors import DataError
 from asrkit.files import atomic_write, write_json
-from asrkit.lm.stored import LM_LEXICON, NGRAM, RESCORER, RESCORER_FILES, WEIGHTS
-from asrkit.progress import tell
+from asrkit.lm.stored import NGRAM, RESCORER, RESCORER_FILES, SPELLINGS, WEIGHTS
+from asrkit.progress import tell, track
 from asrkit.recipe.places import Prints, lm_folder, lm_sources, lm_text_paths, utterances_of
 from asrkit.recipe.train_stages import average_best, claim
 from asrkit.recipe.workspace import Workspace, alone
@@ -37,7 +37,7 @@ def lm(workspace: Workspace, prints: Prints) -> None:
         shared = workspace.shared("lm", prints["lm"])
         if workspace.force or not (shared / PERPLEXITY).exists():
             ngram(workspace, prints, shared)
-        for file in (NGRAM, LM_LEXICON, PERPLEXITY):
+        for file in (NGRAM, SPELLINGS, PERPLEXITY):
             (folder / file).unlink(missing_ok=True)  # of other settings
             if (shared / file).exists():
                 with atomic_write(folder / file, "wb") as copy:
@@ -76,8 +76,9 @@ def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
 
 def ngram(workspace: Workspace, prints: Prints, folder: Path) -> None:
     """Make a model of n-grams, or take that of ``lm.arpa``."""
-    from asrkit.lm.g2p import open_tokenizer, save_spoken
+    from asrkit.lm.g2p import open_tokenizer
     from asrkit.lm.ngram import read_binary
+    from asrkit.text.spellings import spelled
 
     config = workspace.config.lm
     tokenizer = open_tokenizer(workspace.folder / "tokenizer")
@@ -95,7 +96,7 @@ def ngram(workspace: Workspace, prints: Prints, folder: Path) -> None:
     model = read_binary(folder / NGRAM)
     perplexity = model.perplexity(dev).including_oov
     if unit == "word":
-        save_spoken(tokenizer, model.vocabulary, folder / LM_LEXICON)
+        spelled(track(model.vocabulary, "spell"), tokenizer).save(folder / SPELLINGS, model.vocabulary)
     write_json(folder / PERPLEXITY, {"unit": unit, "perplexity": perplexity, **made})
 
 

@@ -18,6 +18,8 @@ from conftest import PROMPTS, ROOT, Run
 from families import CTC, QUICK
 
 from asrkit.data.manifest import read_manifest
+from asrkit.lm.ngram import read_ngram
+from asrkit.text.spellings import Spellings
 
 SIZES = {"train-clean-5": 24, "dev-4spk": 2}
 SMALL = CTC[1:]
@@ -64,7 +66,9 @@ def test_the_default_runs_on_what_is_there(tmp_path: Path, asrkit: Run) -> None:
     done = asrkit("decode", "--model", folder / "librispeech.asrkit", sound)
     assert done.code == 0 and set(done.out.split()) <= {*open_words(folder)}
     card = zipfile.ZipFile(folder / "librispeech.asrkit").read("README.md").decode()
-    assert "ZOXXIQUE" in zipfile.ZipFile(folder / "librispeech.asrkit").read("lm/lexicon.txt").decode()
+    zipfile.ZipFile(folder / "librispeech.asrkit").extract("lm/spellings.safetensors", tmp_path)
+    words = read_ngram(folder / "lm" / "lm.ngram").vocabulary
+    assert "ZOXXIQUE" in Spellings.load(tmp_path / "lm/spellings.safetensors", words).words
     assert "CC BY 4.0" in card and (folder / "RESULTS.md").read_text() in card
 
     [made] = (tmp_path / "exp/librispeech/data").glob("lm-*/perplexity.json")

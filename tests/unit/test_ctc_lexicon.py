@@ -13,7 +13,7 @@ import pytest
 
 from asrkit.decoding._ctc import stretches
 from asrkit.decoding._lexicon_kernels import lexicon_beam
-from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass, lexicon_spellings
+from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass
 from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from asrkit.decoding.frame_lexicon import FrameLexiconSearch
 from asrkit.decoding.hypothesis import Hypothesis
@@ -22,6 +22,7 @@ from asrkit.lm.ngram import NgramModel, estimate
 from asrkit.reference.brute_force import best_alignment
 from asrkit.reference.ctc import ctc_log_probability
 from asrkit.text.lexicon import Lexicon
+from asrkit.text.spellings import spelled
 from asrkit.text.tokenizer import CharTokenizer, PhoneTokenizer, SubwordTokenizer
 
 EXACT: dict[str, Any] = {"beam_size": 5000, "beam_threshold": math.inf}
@@ -329,17 +330,16 @@ def test_words_that_the_model_does_not_list_are_its_unknown_word() -> None:
 
 def test_spellings_of_each_kind_of_tokenizer() -> None:
     chars = CharTokenizer("char", ["<space>", "A", "B"])
-    assert lexicon_spellings(["AB", "B", "AXE"], chars) == {"AB": [[3, 4]], "B": [[4]]}
+    assert spelled(["AB", "B", "AXE"], chars).lexicon() == {"AB": [[3, 4]], "B": [[4]]}
     lexicon = Lexicon({"READ": [("R", "EH", "D"), ("R", "IY", "D")], "A": [("AH",)]})
     phones = PhoneTokenizer(lexicon)
-    spellings = lexicon_spellings(["READ", "NONE", "A"], phones)
+    spellings = spelled(["READ", "NONE", "A"], phones).lexicon()
     assert [[[phones.tokens[i] for i in way] for way in ways] for ways in spellings.values()] == [
         [["R", "EH", "D"], ["R", "IY", "D"]],
         [["AH"]],
     ]
-    assert lexicon_spellings(["B"], phones, Lexicon({"B": [("D", "IY"), ("Q",)]})) == {
-        "B": [[phones.ids["D"], phones.ids["IY"]]]
-    }
+    with pytest.raises(DataError, match="no word of the lexicon has a spelling"):
+        spelled(["AXE"], chars)
 
 
 def test_spellings_in_sub_words(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_spellings_in_sub_words(tmp_path: Path) -> None:
 
     texts = ["THE CAT SAT", "A CAT THAT SAT", "THE HAT"]
     pieces = SubwordTokenizer.build(TextConfig(tokenizer="bpe", vocab_size=16), texts, tmp_path)
-    spellings = lexicon_spellings(["CAT", "HAT", "ZOO"], pieces)
+    spellings = spelled(["CAT", "HAT", "ZOO"], pieces).lexicon()
     assert [pieces.decode(ways[0]) for ways in spellings.values()] == ["CAT", "HAT"]
     search = CtcLexiconSearch(pieces.tokens, spellings, None, nbest=20)
     for h in decode(search, posteriors(9, 30, len(pieces.tokens))):
