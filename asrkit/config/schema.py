@@ -330,12 +330,6 @@ class RescorerConfig:
         choices=("none", "lstm", "transformer"),
     )
     vocab_size: int = option(2000, "its sub-words (byte-pair encoding)", low=10)
-    line_words: int = option(
-        60,
-        "neighbouring sentences are joined into lines of up to so many words, since utterances run over "
-        "sentences; 0: a line is a sentence",
-        low=0,
-    )
     max_lines: int = option(2_000_000, "it learns from the first so many lines; 0: all", low=0)
     model: TransformerDecoderConfig = section(TransformerDecoderConfig)
     train: TrainConfig = section(TrainConfig)
@@ -353,6 +347,12 @@ class LmConfig:
         [],
         "text files, a sentence a line, plain, .gz or .xz, below the recipe or --data; NAME? is used where "
         "it is there; empty: the training transcripts",
+    )
+    line_words: int = option(
+        0,
+        "neighbouring sentences of lm.text are joined into lines of up to so many words, since utterances "
+        "run over sentences; 0: a line is a sentence",
+        low=0,
     )
     arpa: str = option(
         "",

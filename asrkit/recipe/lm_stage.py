@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,17 +37,23 @@ def lm(workspace: Workspace, prints: Prints) -> None:
         shared = workspace.shared("lm", prints["lm"])
         if workspace.force or not (shared / PERPLEXITY).exists():
             ngram(workspace, prints, shared)
-        for file in (NGRAM, SPELLINGS, PERPLEXITY):
-            (folder / file).unlink(missing_ok=True)  # of other settings
-            if (shared / file).exists():
-                with atomic_write(folder / file, "wb") as copy:
-                    copy.write((shared / file).read_bytes())
+        copy({name: shared / name for name in (NGRAM, SPELLINGS, PERPLEXITY)}, folder)
     made = json.loads((folder / PERPLEXITY).read_text(encoding="utf-8"))
-    origin = made.get("arpa", f"{made.get('sentences')} sentences")
+    origin = made.get("arpa", f"{made.get('lines')} lines")
     tell(
         f"  {workspace.config.lm.kind} of {origin}: perplexity {made['perplexity']:.2f} per {made['unit']} "
         "on the dev sets"
     )
+
+
+def copy(sources: Mapping[str, Path], folder: Path) -> None:
+    """Copy those files that there are into `folder`, in their order; those of other settings are removed."""
+    for name in sources:
+        (folder / name).unlink(missing_ok=True)
+    for name, source in sources.items():
+        if source.exists():
+            with atomic_write(folder / name, "wb") as file:
+                file.write(source.read_bytes())
 
 
 def dev_texts(workspace: Workspace, prints: Prints) -> list[str]:
@@ -56,7 +62,7 @@ def dev_texts(workspace: Workspace, prints: Prints) -> list[str]:
 
 
 def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
-    """The texts of ``lm.text``, normalised, or the training transcripts.
+    """The texts of ``lm.text``, normalised and joined, or the training transcripts.
 
     Raises:
         DataError: a text that is not readable.
@@ -66,12 +72,13 @@ def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
     paths = lm_text_paths(workspace)
     if not paths:
         yield from (u.text for u in utterances_of(workspace, prints, workspace.config.corpus.train))
-    for path in paths:
-        try:
-            yield from read_texts(path, workspace.config.text.normalizer)
-        except DataError as error:
-            hint = "see lm.text: UTF-8, a sentence a line, plain, .gz or .xz"
-            raise DataError(error.message, hint) from error
+    most = workspace.config.lm.line_words
+    texts = chain.from_iterable(read_texts(path, workspace.config.text.normalizer) for path in paths)
+    try:
+        yield from joined(texts, most, workspace.config.seed) if most else texts
+    except DataError as error:
+        hint = "see lm.text: UTF-8, a sentence a line, plain, .gz or .xz"
+        raise DataError(error.message, hint) from error
 
 
 def ngram(workspace: Workspace, prints: Prints, folder: Path) -> None:
@@ -92,7 +99,7 @@ def ngram(workspace: Workspace, prints: Prints, folder: Path) -> None:
         made = {"arpa": str(source)}
     else:
         texts = map(split, training_texts(workspace, prints))
-        made = {"sentences": estimated(workspace, prints, folder / NGRAM, texts)}
+        made = {"lines": estimated(workspace, prints, folder / NGRAM, texts)}
     model = read_binary(folder / NGRAM)
     perplexity = model.perplexity(dev).including_oov
     if unit == "word":
@@ -120,7 +127,7 @@ def given(source: Path, path: Path, bits: int, dev: list[list[str]]) -> None:
 
 
 def estimated(workspace: Workspace, prints: Prints, path: Path, texts: Iterable[list[str]]) -> int:
-    """Estimate an n-gram model and write it; returns how many sentences it is of.
+    """Estimate an n-gram model and write it; returns how many lines it is of.
 
     The words of the training transcripts belong to the vocabulary of a word model from other texts.
     """
@@ -148,7 +155,7 @@ def neural(workspace: Workspace, prints: Prints) -> None:
     tokenizer = open_tokenizer(workspace.folder / "tokenizer")
     texts = list(training_texts(workspace, prints))
     nats, tokens = train_network(workspace, prints, workspace.config.lm, texts, tokenizer, folder)
-    made = {"unit": "token", "perplexity": math.exp(nats / tokens), "sentences": len(texts)}
+    made = {"unit": "token", "perplexity": math.exp(nats / tokens), "lines": len(texts)}
     write_json(folder / PERPLEXITY, made)
 
 
@@ -165,19 +172,15 @@ def rescorer(workspace: Workspace, prints: Prints) -> None:
     with alone(shared):
         if workspace.force or not (shared / PERPLEXITY).exists():
             claim(shared, prints["rescorer"], workspace.force)
-            lines = joined(training_texts(workspace, prints), config.line_words, workspace.config.seed)
-            texts = list(islice(lines, config.max_lines or None))
+            texts = list(islice(training_texts(workspace, prints), config.max_lines or None))
             settings = TextConfig(tokenizer="bpe", vocab_size=config.vocab_size)
             tokenizer = build_tokenizer(settings, texts[:: len(texts) // INVENTORY_LINES + 1])
             tokenizer.save(shared)
             nats, _ = train_network(workspace, prints, config, texts, tokenizer, shared)
             words = sum(len(text.split()) + 1 for text in dev_texts(workspace, prints))
             write_json(shared / PERPLEXITY, {"perplexity": math.exp(nats / words), "lines": len(texts)})
-    (folder / PERPLEXITY).unlink(missing_ok=True)
-    for name in (*RESCORER_FILES, PERPLEXITY):
-        source = shared / ("averaged" if name.endswith(".safetensors") else "") / name
-        with atomic_write(folder / name, "wb") as copy:
-            copy.write(source.read_bytes())
+    files = {name: shared / name for name in (*RESCORER_FILES, PERPLEXITY)}
+    copy(files | {Path(WEIGHTS).name: shared / WEIGHTS}, folder)
     made = json.loads((folder / PERPLEXITY).read_text(encoding="utf-8"))
     tell(f"  {config.kind} of {made['lines']} lines: perplexity {made['perplexity']:.2f} per word")
 
@@ -193,7 +196,7 @@ def joined(sentences: Iterable[str], most: int, seed: int) -> Iterator[str]:
         line += sentence.split()
         if len(line) >= goal:
             yield " ".join(line)
-            line, goal = [], int(rng.integers(1, most + 1)) if most else 0
+            line, goal = [], int(rng.integers(1, most + 1))
     if line:
         yield " ".join(line)
 

@@ -145,7 +145,7 @@ STAGES: tuple[Stage, ...] = (
         6,
         "rescorer",
         "train the language model of the second pass",
-        ("lm.rescorer", "lm.text", "seed", "corpus.dev"),
+        ("lm.rescorer", "lm.text", "lm.line_words", "seed", "corpus.dev"),
         after("prepare"),
         lm_stage.rescorer,
         lambda w, p: [lm_folder(w) / RESCORER / lm_stage.PERPLEXITY],

@@ -75,8 +75,7 @@ def words_model(recipe: Path, asrkit: Run) -> Path:
 RESCORER = [
     "lm.rescorer.kind=lstm",
     "lm.rescorer.vocab_size=40",
-    "lm.rescorer.line_words=8",
-    "lm.rescorer.max_lines=4",
+    "lm.rescorer.max_lines=20",
     *[f"lm.rescorer.{word.removeprefix('lm.')}" for word in [*LM, *LM_TRAIN]],
 ]
 
@@ -118,7 +117,7 @@ def test_a_neural_model_is_trained_and_measured(kind: str, recipe: Path, asrkit:
     texts = [u.text for u in read_manifest(folder / "check" / "dev.jsonl.gz")]
     tokens = sum(len(recognizer.tokenizer.encode(text)) + 1 for text in texts)
     expected = math.exp(total_loss(network(folder, vocab), recognizer, texts) / tokens)
-    assert record == {"unit": "token", "perplexity": pytest.approx(expected, rel=1e-4), "sentences": 24}
+    assert record == {"unit": "token", "perplexity": pytest.approx(expected, rel=1e-4), "lines": 24}
     heard = [u.text for u in read_manifest(folder / "check" / "train.jsonl.gz")]
     torch.manual_seed(recognizer.config.seed)  # with which the training began
     fresh = NeuralLm(neural_lm_shape(recognizer.config.lm), vocab)
@@ -154,7 +153,7 @@ def test_texts_for_the_language_model(recipe: Path, asrkit: Run, tmp_path: Path)
     (recipe / "more.txt").write_text("Please hold.\n\nThank you, goodbye!\nsix seven eight\n")
     words = ["--stop-stage", "lm", *CTC, *LM, *LM_TRAIN, "lm.kind=transformer", "lm.text=[more.txt]"]
     folder = train(recipe, asrkit, "texts", *words)
-    assert json.loads((folder / "lm" / "perplexity.json").read_text())["sentences"] == 3
+    assert json.loads((folder / "lm" / "perplexity.json").read_text())["lines"] == 3
     plan = ["train", recipe, "--exp", recipe / "exp", "--tag", "texts", *QUICK, *words, "--dry-run"]
     assert "lm         done  up to date" in asrkit(*plan).err
     (recipe / "more.txt").write_text("something else, and longer\n")
@@ -162,6 +161,15 @@ def test_texts_for_the_language_model(recipe: Path, asrkit: Run, tmp_path: Path)
     (recipe / "more.txt").unlink()
     missing = asrkit(*plan[:-1], "--force")
     assert missing.code == 1 and "cannot read more.txt" in missing.err and "lm.text" in missing.err
+
+
+@pytest.mark.parametrize("kind", ["lstm", "word-ngram"])
+def test_sentences_are_joined_to_lines(kind: str, recipe: Path, asrkit: Run) -> None:
+    (recipe / "story.txt").write_text("she sells sea shells\nby the sea\n" * 20)
+    words = ["--stop-stage", "lm", *CTC, *LM, *LM_TRAIN, f"lm.kind={kind}", "lm.text=[story.txt]"]
+    for most, low, high in ((0, 40, 40), (4, 20, 39), (30, 5, 15)):
+        folder = train(recipe, asrkit, f"story-{kind}-{most}", *words, f"lm.line_words={most}")
+        assert low <= json.loads((folder / "lm" / "perplexity.json").read_text())["lines"] <= high
 
 
 def test_tuning_takes_the_best_of_the_grid_and_decoding_uses_it(recipe: Path, asrkit: Run) -> None:
@@ -232,7 +240,7 @@ def test_a_second_pass_orders_hypotheses_anew(recipe: Path, asrkit: Run, tmp_pat
     texts = [u.text for u in read_manifest(folder / "check" / "dev.jsonl.gz")]
     expected = math.exp(-recognizer.rescorer.log_probs(texts).sum() / sum(len(t.split()) + 1 for t in texts))
     record = json.loads((folder / "lm" / "rescorer" / "perplexity.json").read_text())
-    assert record == {"perplexity": pytest.approx(expected, rel=1e-3), "lines": 4}
+    assert record == {"perplexity": pytest.approx(expected, rel=1e-3), "lines": 20}
 
     encoded = recognizer.encode([read_audio(str(SOUND), 16000)])
     settings, weight = recognizer.settings, recognizer.settings.lm_weight
@@ -278,6 +286,10 @@ def test_the_second_model_is_shared_by_experiments_and_its_damage_named(recipe: 
     done = asrkit("decode", "--model", again, SOUND)
     assert done.code == 1 and "rescorer" in done.err and len(done.err.splitlines()) == 2
     weights.write_bytes(kept)
+    plan = ["train", recipe, "--exp", recipe / "exp", "--tag", "second", *QUICK, *CTC, *RESCORER, "--dry-run"]
+    plan += ["lm.kind=word-ngram", "lm.order=3"]
+    for words, changed in (([], False), (["corpus.train=[train,dev]"], True), (["lm.line_words=8"], True)):
+        assert ("rescorer   run " in asrkit(*plan, *words).err) == changed
     other = words_model(recipe, asrkit)
     refused = asrkit("decode", "--model", other, SOUND, "--rescorer-share", 0.5)
     assert refused.code == 2 and "no rescorer" in refused.err

@@ -61,7 +61,7 @@ def test_the_default_runs_on_what_is_there(tmp_path: Path, asrkit: Run) -> None:
     assert {d["name"] for d in results["data"]} == {"train-clean-5", "dev-4spk"}
     assert {row["unit"] for row in results["rows"]} == {"word", "char", "phone"}
     assert len(read_manifest(folder / "check" / "train.jsonl.gz")) > 20
-    assert json.loads((folder / "lm" / "perplexity.json").read_text())["sentences"] == 40
+    assert json.loads((folder / "lm" / "perplexity.json").read_text())["lines"] == 40
     sound = data / "LibriSpeech" / "dev-4spk" / "7" / "12" / "7-12-0000.opus"
     done = asrkit("decode", "--model", folder / "librispeech.asrkit", sound)
     assert done.code == 0 and set(done.out.split()) <= {*open_words(folder)}
@@ -76,7 +76,7 @@ def test_the_default_runs_on_what_is_there(tmp_path: Path, asrkit: Run) -> None:
     for words, sentences in (((), 41), (("--force",), 40)):
         train(data, tmp_path / "exp", asrkit, "--tag", "other", "--stop-stage", "lm", *words)
         other = folder.parent / "other" / "lm"
-        assert json.loads((other / "perplexity.json").read_text())["sentences"] == sentences
+        assert json.loads((other / "perplexity.json").read_text())["lines"] == sentences
         assert (other / "lm.ngram").read_bytes() == (folder / "lm" / "lm.ngram").read_bytes()
 
     shutil.copytree(sound.parents[2], sound.parents[3] / "later")
@@ -97,7 +97,7 @@ def test_the_environment_names_the_data_like_the_option(
     done = asrkit("train", recipe, "--exp", tmp_path / "exp", *QUICK, *SMALL, "--stop-stage", "lm")
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "exp/librispeech/default/lm/perplexity.json").read_text())
-    assert record["sentences"] == 20
+    assert record["lines"] == 20
 
 
 def open_words(folder: Path) -> list[str]:
