@@ -17,7 +17,7 @@ from asrkit.errors import DataError
 from asrkit.models.weights import SCALE
 from asrkit.parts import newest_weights
 from asrkit.recipe.homework import Homework
-from asrkit.recipe.places import decode_folder, labels_folder, labels_path, reported_sets, source_path
+from asrkit.recipe.places import CARD, decode_folder, labels_folder, labels_path, reported_sets, source_path
 from asrkit.recipe.workspace import Workspace
 from asrkit.report.results import (
     DataSet,
@@ -37,7 +37,6 @@ from asrkit.text.labels import LabelSet, read_labels
 from asrkit.text.tokenizer import Tokenizer, load_tokenizer
 from asrkit.training.checkpoint import checkpoints, read_state
 
-CARD = "CARD.md"
 HOMEWORK = "cmu11785"
 PHONES = ("phone", "phone39")
 

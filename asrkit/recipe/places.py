@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from asrkit.data.utterance import Utterance
     from asrkit.features.store import Features
 
+CARD = "CARD.md"  # of a recipe: what it says of the models it makes
+
 CORPUS_LABELS = "corpus"
 """In place of a file in ``align.labels``: those that the corpus brings."""
 

@@ -15,6 +15,7 @@ from asrkit.files import atomic_write, write_json
 from asrkit.lm.stored import RESCORER
 from asrkit.recipe import data_stages, decode_stages, lm_stage, train_stages
 from asrkit.recipe.places import (
+    CARD,
     alignment_source,
     averaged,
     bundle_path,
@@ -233,5 +234,6 @@ STAGES: tuple[Stage, ...] = (
         _decode_after,
         decode_stages.pack,
         lambda w, p: [bundle_path(w)],
+        lambda w: file_state(w.recipe / CARD),
     ),
 )

@@ -16,6 +16,7 @@ import torch
 from conftest import PROMPTS, Run
 from families import CTC, FAMILIES, QUICK, small_recipe
 
+from asrkit.bundle import Bundle
 from asrkit.config import neural_lm_shape, parse_config
 from asrkit.data.audio import read_audio
 from asrkit.data.manifest import read_manifest
@@ -293,6 +294,13 @@ def test_the_second_model_is_shared_by_experiments_and_its_damage_named(recipe: 
     other = words_model(recipe, asrkit)
     refused = asrkit("decode", "--model", other, SOUND, "--rescorer-share", 0.5)
     assert refused.code == 2 and "no rescorer" in refused.err
+
+
+def test_a_new_card_is_packed(recipe: Path, asrkit: Run) -> None:
+    folder = words_model(recipe, asrkit)
+    (recipe / "CARD.md").write_text("# Heard at home\n")
+    words_model(recipe, asrkit)
+    assert Bundle.open(folder / "small.asrkit").read("README.md").startswith(b"# Heard at home\n")
 
 
 def test_the_mean_of_what_is_heard_at_several_moments(recipe: Path, asrkit: Run) -> None:
