@@ -11,7 +11,6 @@ the peak memory of `asrkit decode` on a recording of an hour.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,12 @@ from asrkit.transcript import Transcript, Word
 
 RATE = 16000
 WHOLE = 1e5  # seconds of a piece, longer than any recording
+# At its start a child counts its parent's memory as its own: let the parent be small.
+METER = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 
 
 def pairs(found: Transcript, truth: list[Word]) -> list[tuple[Word, Word]]:
@@ -72,14 +77,12 @@ def command(model: str, wave: np.ndarray) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.flac"
         soundfile.write(path, wave, RATE)
+        decode = [sys.executable, "-m", "asrkit", "decode", "--model", model, str(path)]
         start = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "asrkit", "decode", "--model", model, str(path)], stdout=subprocess.DEVNULL
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        return time.perf_counter() - start, usage.ru_maxrss / 1024
+        peak = subprocess.run(
+            [sys.executable, "-c", METER, *decode], check=True, stdout=subprocess.PIPE
+        ).stdout
+        return time.perf_counter() - start, int(peak) / 1024
 
 
 def main() -> None:
@@ -94,7 +97,6 @@ def main() -> None:
     texts = {entry.id: entry.text for entry in listed}
     waves = {name: read_audio(path, RATE) for name, path in paths.items()}
     seconds = sum(map(len, waves.values())) / RATE
-    # First, while this process is small: at its start a child counts its parent's memory as its own.
     speech = np.concatenate([*waves.values()])
     took, _ = command(model, speech[: 10 * RATE])
     print(f"asrkit decode of 10 s: {took:.1f} s")
