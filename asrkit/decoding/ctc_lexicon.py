@@ -19,7 +19,7 @@ from asrkit.decoding._lexicon import check_beam, lexicon_graph, word_model
 from asrkit.decoding._lexicon_kernels import lexicon_beam
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.lm.ngram import NgramModel
-from asrkit.text.spellings import Lexicon, Spellings
+from asrkit.text.spellings import Spellings, TokenLexicon
 from asrkit.text.tokenizer import BLANK_ID, SPACE
 
 PAUSE_SECONDS = 0.3  # within words, CTC is silent for less
@@ -98,7 +98,7 @@ class CtcLexiconSearch:
     def __init__(
         self,
         tokens: Sequence[str],
-        lexicon: Lexicon | Spellings,
+        lexicon: TokenLexicon | Spellings,
         lm: NgramModel | Path | None,
         *,
         beam_size: int = 100,

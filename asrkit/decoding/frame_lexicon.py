@@ -14,7 +14,7 @@ from asrkit.decoding._lexicon_kernels import lexicon_path
 from asrkit.decoding.frame_viterbi import Chain, best_segments, segment_hypothesis
 from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.lm.ngram import NgramModel
-from asrkit.text.spellings import Lexicon, Spellings
+from asrkit.text.spellings import Spellings, TokenLexicon
 
 
 class FrameLexiconSearch:
@@ -43,7 +43,7 @@ class FrameLexiconSearch:
 
     def __init__(
         self,
-        lexicon: Lexicon,
+        lexicon: TokenLexicon,
         lm: NgramModel | Path | None,
         *,
         log_priors: np.ndarray,

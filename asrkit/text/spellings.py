@@ -13,7 +13,7 @@ from asrkit.errors import DataError, ModelError
 from asrkit.files import atomic_write
 from asrkit.text.tokenizer import UNK_ID, PhoneTokenizer, Tokenizer
 
-Lexicon = Mapping[str, Sequence[Sequence[int]]]
+TokenLexicon = Mapping[str, Sequence[Sequence[int]]]
 """Words and their spellings in token ids."""
 
 
@@ -33,7 +33,7 @@ class Spellings(NamedTuple):
     tokens: np.ndarray
 
     @classmethod
-    def of(cls, lexicon: Lexicon | Spellings) -> Spellings:
+    def of(cls, lexicon: TokenLexicon | Spellings) -> Spellings:
         """The same in arrays. Raises DataError when no word has a spelling."""
         if isinstance(lexicon, Spellings):
             return lexicon
