@@ -178,7 +178,7 @@ def test_a_recipe_with_a_large_text(prompts: list[list[str]], asrkit: Run, tmp_p
     assert record == {
         "unit": "word",
         "perplexity": pytest.approx(expected, rel=0.01),
-        "sentences": len(prompts),
+        "lines": len(prompts),
     }
 
     write_arpa(lm.ngram, folder / "lm" / OLD_NGRAM)
