@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import PROMPTS, Run
 from families import CTC, FAMILIES, QUICK, small_recipe
+from safetensors.numpy import load, save
 
 from asrkit.bundle import Bundle
 from asrkit.config import neural_lm_shape, parse_config
@@ -410,6 +411,24 @@ def test_damaged_parts_are_named(recipe: Path, asrkit: Run, tmp_path: Path) -> N
         assert done.code == 1 and message in done.err and done.err.startswith("error: "), (name, done)
         (folder / name).write_bytes(kept)
     assert asrkit("decode", "--model", folder, SOUND).code == 0
+
+
+def test_spellings_kept_with_the_language_model_only_save_time(
+    recipe: Path, asrkit: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(words_model(recipe, asrkit), folder)
+    kept = folder / "lm" / "spellings.safetensors"
+    before = decode(asrkit, folder, "--nbest", 2)
+    content = kept.read_bytes()
+    kept.unlink()
+    assert decode(asrkit, folder, "--nbest", 2) == before
+    arrays = load(content)
+    out = {**arrays, "tokens": np.full_like(arrays["tokens"], 250)}
+    for wrong, message in ((content[:90], "spellings.safetensors"), (save(out), "the spelling [250")):
+        kept.write_bytes(wrong)
+        done = asrkit("decode", "--model", folder, SOUND)
+        assert done.code == 1 and message in done.err and "Traceback" not in done.err, done.err
 
 
 # ---- what cannot be
