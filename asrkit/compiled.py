@@ -8,6 +8,9 @@ from importlib import import_module
 from typing import Any
 
 from numba import njit
+from numba.core import event
+
+from asrkit.progress import tell
 
 
 def without_blas() -> None:
@@ -22,6 +25,23 @@ def without_blas() -> None:
             import_module("numba.np.arraymath")
         finally:
             del sys.modules[blas]
+
+
+class Announcement(event.Listener):
+    """Says to a person at a terminal, once, what the first use on a machine waits for."""
+
+    said = False
+
+    def on_start(self, event: event.Event) -> None:
+        if sys.stderr.isatty() and not self.said:
+            tell("compiling, once on this machine: some seconds …")
+        self.said = True
+
+    def on_end(self, event: event.Event) -> None:
+        pass
+
+
+event.register("numba:compile", Announcement())
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -70,6 +71,21 @@ def asrkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+def at_terminal(*command: str, columns: int = 80) -> str:
+    """What a command shows on a terminal, on stdout and stderr."""
+    import subprocess
+
+    ours, theirs = os.openpty()
+    shown = b""
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": str(columns)}):
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # Linux says so when the command has ended
+            while more := os.read(ours, 4096):
+                shown += more
+    os.close(ours)
+    return shown.decode()
 
 
 @pytest.fixture(scope="session")

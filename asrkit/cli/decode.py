@@ -259,7 +259,9 @@ def seconds_heard(paths: Sequence[str]) -> Iterator[Callable[[float], object] | 
     done = TextColumn("{task.completed:.0f} s of audio")
     columns = ("decode", BarColumn(), done, TimeRemainingColumn())
     on_screen = sys.stdout.isatty()  # transcripts then come above the bar
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=on_screen) as bar:
+    with Progress(
+        *columns, console=Console(stderr=True, soft_wrap=True), transient=True, redirect_stdout=on_screen
+    ) as bar:
         task = bar.add_task("decode", total=total or None)
         yield lambda seconds: bar.advance(task, seconds)
 

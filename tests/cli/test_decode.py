@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import PROMPTS, SENTENCES, Run
+from conftest import PROMPTS, SENTENCES, Run, at_terminal
 
 GOOD = SENTENCES / "sense-0870.flac"
 
@@ -320,3 +320,11 @@ def test_only_transcripts_go_to_stdout(experiment: Path) -> None:
     )
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_a_transcript_on_screen_is_not_cut_into_lines(experiment: Path) -> None:
+    decode = [sys.executable, "-m", "asrkit", "decode", "--model", str(experiment), str(GOOD), "-f", "json"]
+    [line] = subprocess.run(decode, capture_output=True, text=True, check=True).stdout.splitlines()
+    shown = at_terminal(*decode, columns=30)
+    assert line in shown and "s of audio" in shown
