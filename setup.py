@@ -29,7 +29,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["asrkit", "asrkit.*"]),
-    package_data={"asrkit": ["py.typed", "pretrained/*.asrkit"]},
+    package_data={"asrkit": ["py.typed", "recognition/pretrained/*.asrkit"]},
     data_files=shipped("recipes", "conf"),
     install_requires=[
         "torch>=2.6",

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from asrkit.errors import AsrkitError
 
 if TYPE_CHECKING:
-    from asrkit.recognizer import Recognizer
-    from asrkit.scoring.score import Score
+    from asrkit.recognition.recognizer import Recognizer
+    from asrkit.recognition.scoring.score import Score
 
 __all__ = ["AsrkitError", "__version__", "load", "score"]
 __version__ = "0.1.0"
@@ -32,11 +32,13 @@ def load(model: str | Path | None = None, *, device: str = "auto", threads: int 
     Raises:
         AsrkitError: it is none of these, or damaged; or none is named and the package has none.
     """
-    from asrkit.parts import open_parts
-    from asrkit.pretrained import packaged_model
+    from asrkit.recognition.parts import open_parts
+    from asrkit.recognition.pretrained import packaged_model
 
     with open_parts(packaged_model() if model is None else Path(model)) as parts:
-        from asrkit.recognizer import Recognizer  # torch is imported while a language model is read
+        from asrkit.recognition.recognizer import (
+            Recognizer,
+        )  # torch is imported while a language model is read
 
         return Recognizer.of(parts, device=device, threads=threads)
 
@@ -54,6 +56,6 @@ def score(
     Raises:
         AsrkitError: no references, or hypotheses that have none.
     """
-    from asrkit.scoring.score import score_texts
+    from asrkit.recognition.scoring.score import score_texts
 
     return score_texts(references, hypotheses, unit, bootstrap=bootstrap)

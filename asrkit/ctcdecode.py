@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from asrkit.decoding._ctc import Utterance, utterances
-from asrkit.decoding._ctc_kernels import peak_frames, prefix_beam
-from asrkit.decoding._lexicon import lexicon_graph, word_model
-from asrkit.decoding._lexicon_kernels import lexicon_beam, predict
 from asrkit.errors import DataError, UsageError
-from asrkit.lm.ngram import UNK_ID, read_ngram
-from asrkit.text.spellings import Spellings
+from asrkit.recognition.decoding.ctc_kernels import peak_frames, prefix_beam
+from asrkit.recognition.decoding.lexicon_graph import lexicon_graph, word_model
+from asrkit.recognition.decoding.lexicon_kernels import lexicon_beam, predict
+from asrkit.recognition.decoding.posteriors import Utterance, utterances
+from asrkit.recognition.ngram.model import UNK_ID, read_ngram
+from asrkit.recognition.text.spellings import Spellings
 
 if TYPE_CHECKING:
     import torch

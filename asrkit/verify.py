@@ -14,20 +14,20 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from asrkit.align.ctc import ctc_align
-from asrkit.decoding.attention import DecoderScorer, attention_greedy_search
-from asrkit.decoding.ctc_greedy import ctc_greedy_search
-from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
-from asrkit.decoding.ctc_prefix_score import CtcPrefixScorer
-from asrkit.decoding.hypothesis import Hypothesis
-from asrkit.decoding.label_beam import label_beam_search
-from asrkit.decoding.scorers import LengthBonus, Scorer
 from asrkit.errors import DataError
-from asrkit.features.frontend import GivenFeatures
-from asrkit.models.asr import Batch
-from asrkit.models.decoders import decoder_inputs
-from asrkit.models.encoded import Encoded
-from asrkit.recognizer import Recognizer
+from asrkit.learning.features.frontend import GivenFeatures
+from asrkit.learning.models.asr import Batch
+from asrkit.learning.models.decoders import decoder_inputs
+from asrkit.learning.models.encoded import Encoded
+from asrkit.recognition.align.ctc import ctc_align
+from asrkit.recognition.decoding.attention import DecoderScorer, attention_greedy_search
+from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
+from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search
+from asrkit.recognition.decoding.ctc_prefix_score import CtcPrefixScorer
+from asrkit.recognition.decoding.hypothesis import Hypothesis
+from asrkit.recognition.decoding.label_beam import label_beam_search
+from asrkit.recognition.decoding.scorers import LengthBonus, Scorer
+from asrkit.recognition.recognizer import Recognizer
 from asrkit.reference import ctc, ctc_decode, joint
 from asrkit.reference.align import forced_alignment
 from asrkit.reference.attention_decode import beam_search

@@ -16,11 +16,11 @@ import numpy as np
 from pocketsphinx import Decoder
 
 from asrkit.cli.align import align_file
-from asrkit.data.audio import read_audio
 from asrkit.errors import AsrkitError
-from asrkit.recognizer import Recognizer
-from asrkit.scoring.formats import read_transcripts
-from asrkit.text.normalize import english
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.recognizer import Recognizer
+from asrkit.recognition.scoring.formats import read_transcripts
+from asrkit.recognition.text.normalize import english
 
 RATE = 16000
 RECORDINGS = Path(__file__).parent.parent / "tests" / "audio"

@@ -27,7 +27,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
+from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 
 FRAMES = 500
 Decode = Callable[[], tuple[int, ...]]

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from asrkit.config import FeatureConfig
-from asrkit.data.audio import read_audio
-from asrkit.features.frontend import Frontend
+from asrkit.learning.features.frontend import Frontend
+from asrkit.recognition.audio.reading import read_audio
 
 RATE = 16000
 RECORDINGS = Path(__file__).parent.parent / "tests" / "audio"

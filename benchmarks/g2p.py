@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from asrkit.lm.g2p import BEAM, MODEL, ORDER, G2p
-from asrkit.text.lexicon import Lexicon
+from asrkit.recognition.ngram.g2p import BEAM, MODEL, ORDER, G2p
+from asrkit.recognition.text.lexicon import Lexicon
 
 
 def main() -> None:

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
-from asrkit.decoding.ctc_lexicon import CtcLexiconSearch
-from asrkit.lm.ngram import NgramModel, estimate
+from asrkit.recognition.decoding.ctc_lexicon import CtcLexiconSearch
+from asrkit.recognition.ngram.model import NgramModel, estimate
+from asrkit.recognition.text.normalize import normalize
+from asrkit.recognition.text.spellings import spelled
+from asrkit.recognition.text.tokenizer import CharTokenizer
 from asrkit.reference.ctc import ctc_log_probability
-from asrkit.text.normalize import normalize
-from asrkit.text.spellings import spelled
-from asrkit.text.tokenizer import CharTokenizer
 
 TEXTS = Path(__file__).parent.parent / "recipes/prompts/data/transcripts.tsv"
 FRAMES, LM_WEIGHT, FRAME_SECONDS = 300, 0.7, 0.04

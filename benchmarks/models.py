@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from asrkit.cli.process import keep_freed_memory
 from asrkit.config import Config, load_config
-from asrkit.data.audio import read_audio
-from asrkit.decoding import DECODERS, Resources, decoders_for
-from asrkit.features.frontend import Frontend
-from asrkit.memory import keep_freed_memory
-from asrkit.models.asr import AsrModel, Batch, build_model
-from asrkit.text.labels import LabelCounts, LabelSet
-from asrkit.text.tokenizer import CharTokenizer
-from asrkit.training.hardware import autocast, choose_precision
-from asrkit.training.loop import make_optimizer
+from asrkit.learning.features.frontend import Frontend
+from asrkit.learning.models.asr import AsrModel, Batch, build_model
+from asrkit.learning.training.hardware import autocast, choose_precision
+from asrkit.learning.training.loop import make_optimizer
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.decoding import DECODERS, Resources, decoders_for
+from asrkit.recognition.text.labels import LabelCounts, LabelSet
+from asrkit.recognition.text.tokenizer import CharTokenizer
 
 ROOT = Path(__file__).parent.parent
 PROMPTS = ROOT / "recipes/prompts/data/audio"

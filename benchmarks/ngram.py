@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from asrkit.lm.ngram import read_ngram, read_texts
+from asrkit.recognition.ngram.model import read_ngram, read_texts
 
 
 class Cost(NamedTuple):

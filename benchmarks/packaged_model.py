@@ -22,14 +22,14 @@ import numpy as np
 import soundfile
 
 from asrkit.cli.align import align_file
-from asrkit.data.audio import read_audio
-from asrkit.data.corpora.librispeech import entries
 from asrkit.errors import AsrkitError
-from asrkit.pretrained import packaged_model
-from asrkit.recognizer import Recognizer
-from asrkit.scoring.align import align
-from asrkit.scoring.score import score_texts
-from asrkit.transcript import Transcript, Word
+from asrkit.learning.data.corpora.librispeech import entries
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.pretrained import packaged_model
+from asrkit.recognition.recognizer import Recognizer
+from asrkit.recognition.scoring.align import align
+from asrkit.recognition.scoring.score import score_texts
+from asrkit.recognition.transcript import Transcript, Word
 
 RATE = 16000
 WHOLE = 1e5  # seconds of a piece, longer than any recording

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import asrkit
-from asrkit.data.audio import read_audio
+from asrkit.recognition.audio.reading import read_audio
 
 
 def main(model: str, out: str, *audio: str) -> None:

@@ -35,19 +35,19 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from asrkit.cli.process import keep_freed_memory
 from asrkit.config import AugmentConfig, ConformerConfig, FeatureConfig, ModelConfig, TextConfig, TrainConfig
-from asrkit.data.audio import read_audio
-from asrkit.data.utterance import Utterance
-from asrkit.features.cmvn import Cmvn
-from asrkit.features.frontend import Frontend
-from asrkit.memory import keep_freed_memory
-from asrkit.models.asr import AsrModel, Batch
-from asrkit.padding import pad_tokens
-from asrkit.text.normalize import english
-from asrkit.text.tokenizer import build_tokenizer
-from asrkit.training.data import Item, Source
-from asrkit.training.hardware import autocast
-from asrkit.training.loop import make_optimizer
+from asrkit.learning.features.cmvn import Cmvn
+from asrkit.learning.features.frontend import Frontend
+from asrkit.learning.models.asr import AsrModel, Batch
+from asrkit.learning.padding import pad_tokens
+from asrkit.learning.training.data import Item, Source
+from asrkit.learning.training.hardware import autocast
+from asrkit.learning.training.loop import make_optimizer
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.audio.utterance import Utterance
+from asrkit.recognition.text.normalize import english
+from asrkit.recognition.text.tokenizer import build_tokenizer
 
 ROOT = Path(__file__).parent.parent
 RECORDINGS = ROOT / "recipes" / "prompts" / "data"

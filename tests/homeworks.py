@@ -10,10 +10,10 @@ import torch
 from conftest import PROMPTS
 
 from asrkit.config import FeatureConfig
-from asrkit.data.audio import read_audio
-from asrkit.features.frontend import Frontend
-from asrkit.text.lexicon import Lexicon
-from asrkit.text.normalize import normalize
+from asrkit.learning.features.frontend import Frontend
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.text.lexicon import Lexicon
+from asrkit.recognition.text.normalize import normalize
 
 COUNTS = {"train": 30, "dev": 3, "test": 3}
 LATER = {"train": "train-clean-100", "dev": "dev-clean", "test": "test-clean"}
@@ -88,7 +88,7 @@ def hw3p2(root: Path, dim: int = 27) -> None:
 
 def hw3p2_2021(root: Path) -> None:
     """One file of all features, one of all phones as numbers (autumn 2021)."""
-    from asrkit.data.corpora.cmu11785 import PHONES_2021
+    from asrkit.learning.data.corpora.cmu11785 import PHONES_2021
 
     for name in COUNTS:
         rows = Prompts(40).subset(name)

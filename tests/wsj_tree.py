@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from conftest import PROMPTS, SENTENCES
 
-from asrkit.data.audio import read_audio
+from asrkit.recognition.audio.reading import read_audio
 
 LAYOUTS = ("discs", "merged", "nested")
 

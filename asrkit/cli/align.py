@@ -16,8 +16,8 @@ from asrkit.cli.options import recognizer_options
 from asrkit.errors import AsrkitError, DataError, UsageError
 
 if TYPE_CHECKING:
-    from asrkit.recognizer import Recognizer
-    from asrkit.report.alignments import Alignment
+    from asrkit.recognition.recognizer import Recognizer
+    from asrkit.recognition.writers.alignments import Alignment
 
 
 @click.command("align")
@@ -60,8 +60,8 @@ def command(
     """
     from asrkit.files import atomic_write
     from asrkit.progress import track
-    from asrkit.recognizer import Recognizer
-    from asrkit.report.alignments import ENDINGS, find_writer
+    from asrkit.recognition.recognizer import Recognizer
+    from asrkit.recognition.writers.alignments import ENDINGS, find_writer
 
     write = find_writer(form)
     one_each = output is not None and (output.is_dir() or (form == "textgrid" and len(audio) > 1))
@@ -103,11 +103,11 @@ def align_file(recognizer: Recognizer, audio: str, text: str) -> Alignment:
     Raises:
         DataError: unreadable audio, no words in the text, or too many for the audio; the file is named.
     """
-    from asrkit.aligner import align_wave
-    from asrkit.features.signal import read_signal
-    from asrkit.recognizer import whole_file
-    from asrkit.report.alignments import make_alignment
-    from asrkit.text.normalize import normalize
+    from asrkit.recognition.aligner import align_wave
+    from asrkit.recognition.features.signal import read_signal
+    from asrkit.recognition.recognizer import whole_file
+    from asrkit.recognition.text.normalize import normalize
+    from asrkit.recognition.writers.alignments import make_alignment
 
     config, tokenizer = recognizer.config, recognizer.tokenizer
     wave = read_signal(config.features, whole_file(audio))
@@ -137,7 +137,7 @@ def _texts(audio: Sequence[str], text: str | None, text_file: Path | None) -> li
 
 
 def _texts_in(path: Path, audio: Sequence[str]) -> list[str | AsrkitError]:
-    from asrkit.scoring.formats import read_transcripts
+    from asrkit.recognition.scoring.formats import read_transcripts
 
     names = [Path(file).stem for file in audio]
     texts = read_transcripts(path)

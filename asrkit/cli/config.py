@@ -18,7 +18,7 @@ def command(recipe: str, overrides: tuple[str, ...], diff: bool, explain: str | 
     """Show the configuration that `asrkit train RECIPE [KEY=VALUE]...` would use."""
     from asrkit.config import Config, difference, keys, load_config, to_yaml, value
     from asrkit.errors import nearest
-    from asrkit.recipe.library import find_recipe, fragments
+    from asrkit.learning.recipe.library import find_recipe, fragments
 
     path = find_recipe(recipe)
     config = load_config(path, overrides, fragments(path))

@@ -14,12 +14,12 @@ import click
 from asrkit import load
 from asrkit.cli import complain, one_line
 from asrkit.cli.options import recognizer_options
+from asrkit.cli.process import give_memory_back, without_looking_for_cycles
 from asrkit.errors import AsrkitError, DataError, UsageError
-from asrkit.memory import give_memory_back, without_looking_for_cycles
 
 if TYPE_CHECKING:
-    from asrkit.recognizer import Recognizer
-    from asrkit.transcript import Transcript
+    from asrkit.recognition.recognizer import Recognizer
+    from asrkit.recognition.transcript import Transcript
 
 
 @click.command("decode")
@@ -115,7 +115,7 @@ def command(
     from asrkit.config import with_weights
     from asrkit.files import atomic_write
     from asrkit.progress import tell
-    from asrkit.report.transcripts import ONE_EACH, find_writer
+    from asrkit.recognition.writers.transcripts import ONE_EACH, find_writer
 
     write = find_writer(form)
     paths, failed = find_recordings(audio)
@@ -127,8 +127,8 @@ def command(
         raise UsageError(f"a file of {form} holds one recording, not {count}", "give a folder: -o FOLDER/")
     with without_looking_for_cycles():
         recognizer = load(model, device=device, threads=threads)
-        from asrkit.decoding import DECODERS, decoders_for, refuse_idle_weights, require_decoder
-        from asrkit.recognizer import whole_file
+        from asrkit.recognition.decoding import DECODERS, decoders_for, refuse_idle_weights, require_decoder
+        from asrkit.recognition.recognizer import whole_file
     settings = recognizer.settings
     settings = replace(
         settings,
@@ -197,7 +197,7 @@ def command(
 
 def find_recordings(words: Sequence[str]) -> tuple[list[str], int]:
     """The files that the words mean, and how many words mean none, each of which is named on stderr."""
-    from asrkit.data.recordings import recordings
+    from asrkit.recognition.audio.recordings import recordings
 
     paths: list[str] = []
     failed = 0
@@ -250,7 +250,7 @@ def seconds_heard(paths: Sequence[str]) -> Iterator[Callable[[float], object] | 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from asrkit.data.audio import audio_info
+    from asrkit.recognition.audio.reading import audio_info
 
     total = 0.0
     for path in paths:
@@ -268,8 +268,8 @@ def seconds_heard(paths: Sequence[str]) -> Iterator[Callable[[float], object] | 
 
 def draw_map(recognizer: Recognizer, transcript: Transcript, path: Path) -> None:
     """Draw where the attention head looks for each token of a transcript, into `path`."""
-    from asrkit.report.attention import draw_attention
-    from asrkit.text.tokenizer import SOS_EOS
+    from asrkit.learning.report.attention import draw_attention
+    from asrkit.recognition.text.tokenizer import SOS_EOS
 
     draw_attention(
         recognizer.attention_map(transcript),

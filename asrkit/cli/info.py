@@ -13,8 +13,8 @@ import click
 def command(model: Path | None) -> None:
     """Describe MODEL: a .asrkit bundle, an experiment folder or a checkpoint; or the one in asrkit."""
     from asrkit.config import difference
-    from asrkit.pretrained import packaged_model
-    from asrkit.recognizer import Recognizer
+    from asrkit.recognition.pretrained import packaged_model
+    from asrkit.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(model or packaged_model(), device="cpu")
     config = recognizer.config

@@ -13,7 +13,7 @@ from asrkit.errors import DataError, UsageError
 from asrkit.progress import tell
 
 if TYPE_CHECKING:
-    from asrkit.lm.ngram import Corpus, NgramModel, Perplexity
+    from asrkit.recognition.ngram.model import Corpus, NgramModel, Perplexity
 
 
 @click.command("lm")
@@ -76,7 +76,13 @@ def command(
 
     Smoothing is interpolated modified Kneser-Ney; probabilities and pruning are those of KenLM's lmplz.
     """
-    from asrkit.lm.ngram import check_ngram_path, check_prune, estimate, read_ngram, write_ngram
+    from asrkit.recognition.ngram.model import (
+        check_ngram_path,
+        check_prune,
+        estimate,
+        read_ngram,
+        write_ngram,
+    )
 
     shaping = (order, vocab, max_words, prune, entropy_prune)
     if model and (text or any(given is not None for given in shaping)):
@@ -127,7 +133,7 @@ def _read(
     texts: Sequence[str], normalizer: str, vocab: Path | None, max_words: int | None
 ) -> tuple[Corpus, list[str] | None]:
     """The texts, and the words that the model shall have; None: all."""
-    from asrkit.lm.ngram import Corpus, read_texts
+    from asrkit.recognition.ngram.model import Corpus, read_texts
 
     listed = [word for line in read_texts(vocab, normalizer) for word in line.split()] if vocab else None
     corpus = Corpus.of(line.split() for path in texts for line in read_texts(path, normalizer))
@@ -141,7 +147,7 @@ def _describe(lm: NgramModel) -> str:
 
 
 def _measured(lm: NgramModel, path: str, normalizer: str) -> str:
-    from asrkit.lm.ngram import read_texts
+    from asrkit.recognition.ngram.model import read_texts
 
     result: Perplexity = lm.perplexity(line.split() for line in read_texts(path, normalizer))
     if not result.oov:

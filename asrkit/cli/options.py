@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from asrkit.pretrained import packaged_model
+from asrkit.recognition.pretrained import packaged_model
 
 
 def _given(context: click.Context, option: click.Parameter, path: str) -> str:

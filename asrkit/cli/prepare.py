@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from asrkit.data.corpora import SHAPES
-from asrkit.text.normalize import NORMALIZERS
+from asrkit.learning.data.corpora import SHAPES
+from asrkit.recognition.text.normalize import NORMALIZERS
 
 
 @click.command("prepare")
@@ -74,10 +74,10 @@ def command(
     LibriSpeech's *.trans.txt, CSV or TSV tables, a .txt beside each audio file. Parts called train, dev and
     test are kept; otherwise they are drawn so that no speaker is in two. Nothing in FOLDER is changed.
     """
+    from asrkit.prepare.recipe import prepare_recipe
+    from asrkit.prepare.report import next_step, report
+    from asrkit.prepare.survey import Wishes
     from asrkit.progress import tell
-    from asrkit.recipe.own_data import Wishes
-    from asrkit.recipe.own_data_report import next_step, report
-    from asrkit.recipe.own_recipe import prepare_recipe
 
     recipe = output or Path(f"{folder.resolve().name}-recipe")
     wishes = Wishes(shape or "", dev, test, seed, normalizer or "", sample_rate or 0, max_seconds)

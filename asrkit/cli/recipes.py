@@ -12,7 +12,7 @@ import click
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 def command(name: str | None, folder: Path | None) -> None:
     """List the recipes that come with asrkit, or copy the one called NAME to FOLDER (default: ./NAME)."""
-    from asrkit.recipe.library import copy_recipe, recipes
+    from asrkit.learning.recipe.library import copy_recipe, recipes
 
     if name:
         click.echo(f"copied to {copy_recipe(name, folder or Path(name))}", err=True)

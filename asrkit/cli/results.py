@@ -24,7 +24,7 @@ def command(
     These are folders below exp/ that were scored, or copies of their results.json under names of your own.
     """
     from asrkit.files import atomic_write
-    from asrkit.report.results import summary
+    from asrkit.learning.report.results import summary
 
     contents = {}
     for path in experiments:

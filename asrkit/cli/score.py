@@ -42,9 +42,9 @@ def command(
     bootstrap: int,
 ) -> None:
     """Compare the hypotheses in HYP with the references in REF."""
-    from asrkit.scoring.report import report as report_lines
-    from asrkit.scoring.report import write_score
-    from asrkit.scoring.score import score_files
+    from asrkit.recognition.scoring.report import report as report_lines
+    from asrkit.recognition.scoring.report import write_score
+    from asrkit.recognition.scoring.score import score_files
 
     for unit in units or ("word", "char"):
         score = score_files(ref, hyp, unit, bootstrap, form or "")

@@ -64,12 +64,12 @@ def command(
     What is up to date is not done again; an interrupted stage goes on where it stopped.
     """
     from asrkit.config import load_config
+    from asrkit.learning.recipe.library import find_recipe, fragments
+    from asrkit.learning.recipe.plan import fingerprints, make_plan, run_plan
+    from asrkit.learning.recipe.resolution import settle
+    from asrkit.learning.recipe.stages import STAGES, start
+    from asrkit.learning.recipe.workspace import Workspace, alone
     from asrkit.progress import tell
-    from asrkit.recipe.library import find_recipe, fragments
-    from asrkit.recipe.plan import fingerprints, make_plan, run_plan
-    from asrkit.recipe.settle import settle
-    from asrkit.recipe.stages import STAGES, start
-    from asrkit.recipe.workspace import Workspace, alone
 
     if ngpu:
         refuse_missing_gpus(ngpu)

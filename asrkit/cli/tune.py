@@ -26,10 +26,10 @@ def command(
     its recipe (decode.tune) is taken. What is chosen goes to tuned.json, and is used whenever the experiment
     decodes.
     """
-    from asrkit.data.manifest import read_manifest
-    from asrkit.decoding import refuse_idle_weights, require_decoder
-    from asrkit.recipe.tune import tune_weights
-    from asrkit.recognizer import Recognizer
+    from asrkit.learning.data.manifest import read_manifest
+    from asrkit.learning.recipe.tune import tune_weights
+    from asrkit.recognition.decoding import refuse_idle_weights, require_decoder
+    from asrkit.recognition.recognizer import Recognizer
 
     dev = experiment / "check" / "dev.jsonl.gz"
     if not dev.exists():

@@ -23,10 +23,10 @@ def command(audio: tuple[str, ...], model: str, device: str, threads: int) -> No
     Without AUDIO, recordings that come with asrkit are used. Each comparison is printed with its largest
     difference and the difference allowed; the exit code is 1 if any is larger.
     """
-    from asrkit.data.audio import stream_audio
-    from asrkit.features.signal import read_features
-    from asrkit.recipe.library import root
-    from asrkit.recognizer import Recognizer
+    from asrkit.learning.recipe.library import root
+    from asrkit.recognition.audio.reading import stream_audio
+    from asrkit.recognition.features.signal import read_features
+    from asrkit.recognition.recognizer import Recognizer
     from asrkit.verify import verify
 
     recognizer = Recognizer.load(model, device=device, threads=threads)

@@ -37,9 +37,9 @@ def _validate_value(key: str, current: Any, meta: Mapping[str, Any]) -> None:
 
 
 def _validate_names(config: Config) -> None:
-    from asrkit.data.corpora import CORPORA
-    from asrkit.decoding import refuse_idle_weights, require_decoder
-    from asrkit.text.normalize import NORMALIZERS
+    from asrkit.learning.data.corpora import CORPORA
+    from asrkit.recognition.decoding import refuse_idle_weights, require_decoder
+    from asrkit.recognition.text.normalize import NORMALIZERS
 
     for key, table in (("corpus.name", CORPORA), ("text.normalizer", NORMALIZERS)):
         if value(config, key) not in table:

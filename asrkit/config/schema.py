@@ -30,7 +30,7 @@ def section(kind: type) -> Any:
 
 @dataclass
 class CorpusConfig:
-    name: str = option("folder", "corpus reader, one of asrkit.data.corpora.CORPORA")
+    name: str = option("folder", "corpus reader, one of asrkit.learning.data.corpora.CORPORA")
     path: str = option(
         "", "folder or archive below --data, or an absolute path; empty: the reader's usual name"
     )
@@ -51,7 +51,9 @@ class CorpusConfig:
 
 @dataclass
 class TextConfig:
-    normalizer: str = option("english", "text normalisation, one of asrkit.text.normalize.NORMALIZERS")
+    normalizer: str = option(
+        "english", "text normalisation, one of asrkit.recognition.text.normalize.NORMALIZERS"
+    )
     tokenizer: str = option("char", "token unit", choices=("char", "phone", "word", "bpe", "unigram"))
     vocab_size: int = option(500, "sub-word vocabulary size (bpe, unigram)", low=8)
     lexicon: str = option("", "pronunciation file `word p h o n e s`; empty: CMUdict (phone)")
@@ -212,13 +214,13 @@ class TransformerDecoderConfig:
 class ModelConfig:
     encoder: str = option(
         "pyramid",
-        "encoder, one of asrkit.models.asr.ENCODERS",
+        "encoder, one of asrkit.learning.models.asr.ENCODERS",
         choices=("mlp", "pyramid", "tdnn", "transformer", "conformer"),
     )
     heads: list[str] = option(["ctc"], "output heads: frame, ctc, attention")
     decoder: str = option(
         "transformer",
-        "attention head, one of asrkit.models.asr.ATTENTION_DECODERS",
+        "attention head, one of asrkit.learning.models.asr.ATTENTION_DECODERS",
         choices=("lstm", "transformer"),
     )
     ctc_weight: float = option(0.3, "share of CTC in the loss beside attention", low=0, high=1)
@@ -376,7 +378,7 @@ class LmConfig:
 
 @dataclass
 class DecodeConfig:
-    decoder: str = option("ctc-greedy", "decoder, one of asrkit.decoding.DECODERS")
+    decoder: str = option("ctc-greedy", "decoder, one of asrkit.recognition.decoding.DECODERS")
     beam_size: int = option(10, "hypotheses kept", low=1)
     beam_threshold: float = option(
         50.0,

@@ -13,8 +13,8 @@ import soundfile
 from conftest import PROMPTS, SENTENCES, Run
 
 from asrkit.errors import UsageError
-from asrkit.report.alignments import Alignment, find_writer, to_textgrid
-from asrkit.transcript import Word
+from asrkit.recognition.transcript import Word
+from asrkit.recognition.writers.alignments import Alignment, find_writer, to_textgrid
 
 GOOD = SENTENCES / "sense-0880.flac"
 WORDS = "he was not an ill disposed young man"

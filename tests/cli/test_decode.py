@@ -30,7 +30,7 @@ def test_bundle_experiment_and_checkpoint_give_the_same_text(experiment: Path, a
 def test_model_may_come_from_the_environment_or_the_package(
     experiment: Path, asrkit: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from asrkit import pretrained
+    from asrkit.recognition import pretrained
 
     monkeypatch.setattr(pretrained, "ENGLISH", tmp_path / "none.asrkit")
     done = asrkit("decode", GOOD)

@@ -16,11 +16,11 @@ from conftest import PROMPTS, Run
 from families import CTC, QUICK, small_recipe
 
 from asrkit.config import parse_config
-from asrkit.data.manifest import read_manifest
-from asrkit.lm.model import load_lm
-from asrkit.lm.ngram import estimate, read_ngram, write_arpa
-from asrkit.lm.stored import NGRAM, OLD_NGRAM
-from asrkit.text.normalize import english
+from asrkit.learning.data.manifest import read_manifest
+from asrkit.learning.lm.neural import load_lm
+from asrkit.recognition.ngram.model import estimate, read_ngram, write_arpa
+from asrkit.recognition.stored_lm import NGRAM, OLD_NGRAM
+from asrkit.recognition.text.normalize import english
 
 TRANSCRIPTS = PROMPTS.parent / "transcripts.tsv"
 

@@ -17,14 +17,14 @@ from conftest import PROMPTS, Run
 from families import CTC, FAMILIES, QUICK, small_recipe
 from safetensors.numpy import load, save
 
-from asrkit.bundle import Bundle
 from asrkit.config import neural_lm_shape, parse_config
-from asrkit.data.audio import read_audio
-from asrkit.data.manifest import read_manifest
-from asrkit.lm.model import NeuralLm, load_lm
-from asrkit.recognizer import Recognizer
-from asrkit.scoring.score import score_texts
-from asrkit.training.data import TextSource
+from asrkit.learning.data.manifest import read_manifest
+from asrkit.learning.lm.neural import NeuralLm, load_lm
+from asrkit.learning.training.data import TextSource
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.bundle import Bundle
+from asrkit.recognition.recognizer import Recognizer
+from asrkit.recognition.scoring.score import score_texts
 
 SOUND = PROMPTS / "activated.opus"
 GRID = {"lm_weight": [0.0, 0.8], "ctc_weight": [0.1, 0.6], "length_bonus": [1.5]}

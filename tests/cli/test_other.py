@@ -73,7 +73,7 @@ def test_recipes_lists_and_copies(asrkit: Run, tmp_path: Path, monkeypatch: pyte
 
 
 def test_info_describes_a_model(asrkit: Run, experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from asrkit import pretrained
+    from asrkit.recognition import pretrained
 
     told = asrkit("info", experiment / "prompts.asrkit").out
     assert "pyramid" in told and "40 ms" in told and "english" in told

@@ -20,9 +20,9 @@ from conftest import PROMPTS, SENTENCES, Run
 from families import PYRAMID, QUICK
 
 from asrkit.config import load_config
-from asrkit.data.utterance import Utterance
-from asrkit.recipe.library import fragments
-from asrkit.recipe.own_data import Wishes, choose_normalizer, existing_parts, hold_out, look
+from asrkit.learning.recipe.library import fragments
+from asrkit.prepare.survey import Wishes, choose_normalizer, existing_parts, hold_out, look
+from asrkit.recognition.audio.utterance import Utterance
 
 SPEAKERS = ("ann", "bob", "cem", "dai", "eva")
 LINES = (PROMPTS.parent / "transcripts.tsv").read_text(encoding="utf-8").splitlines()

@@ -11,13 +11,13 @@ import soundfile
 from conftest import ROOT, SENTENCES, Run
 
 import asrkit as door
-from asrkit import pretrained
-from asrkit.bundle import Bundle
 from asrkit.config import load_config, parse_config
-from asrkit.data.audio import read_audio
-from asrkit.scoring.formats import read_transcripts
-from asrkit.scoring.score import score_texts
-from asrkit.text.normalize import english
+from asrkit.recognition import pretrained
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.bundle import Bundle
+from asrkit.recognition.scoring.formats import read_transcripts
+from asrkit.recognition.scoring.score import score_texts
+from asrkit.recognition.text.normalize import english
 
 TEXTS = {name: english(text) for name, text in read_transcripts(SENTENCES / "transcripts.txt").items()}
 RATE = 16000

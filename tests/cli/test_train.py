@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT, TINY, Run
 from safetensors.torch import load_file
 
-from asrkit.recipe.workspace import alone
+from asrkit.learning.recipe.workspace import alone
 
 RECIPE = ROOT / "recipes" / "prompts"
 

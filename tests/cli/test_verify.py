@@ -13,15 +13,15 @@ import torch
 from conftest import PROMPTS, SENTENCES, Run
 from safetensors.torch import load_file, save_file
 
-from asrkit import pretrained
-from asrkit.align import ctc as align_ctc
-from asrkit.data.audio import read_audio
-from asrkit.decoding import ctc_greedy, ctc_prefix_beam, ctc_prefix_score
 from asrkit.errors import DataError
-from asrkit.features.frontend import Frontend
-from asrkit.models.asr import AsrModel
-from asrkit.models.encoders import pyramid
-from asrkit.recognizer import Recognizer
+from asrkit.learning.features.frontend import Frontend
+from asrkit.learning.models.asr import AsrModel
+from asrkit.learning.models.encoders import pyramid
+from asrkit.recognition import pretrained
+from asrkit.recognition.align import ctc as align_ctc
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.decoding import ctc_greedy, ctc_prefix_beam, ctc_prefix_score
+from asrkit.recognition.recognizer import Recognizer
 from asrkit.verify import COMPARISONS, verify
 
 AUDIO = PROMPTS / "activated.opus"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asrkit.data.audio import audio_info, read_audio
+from asrkit.recognition.audio.reading import audio_info, read_audio
 
 DATA = Path(__file__).parents[2] / "recipes/prompts/data"
 ROWS = [line.split("\t") for line in (DATA / "transcripts.tsv").read_text(encoding="utf-8").splitlines()]

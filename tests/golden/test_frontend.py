@@ -14,7 +14,7 @@ import soxr
 import torch
 
 from asrkit.config import FeatureConfig
-from asrkit.features.frontend import Frontend
+from asrkit.learning.features.frontend import Frontend
 
 RECORDINGS = Path(__file__).parent.parent / "audio"
 SIGNALS = ["speech", "chirp", "silence"]

@@ -13,10 +13,10 @@ from conftest import ROOT, Run
 from families import QUICK
 from rapidfuzz.distance import Levenshtein
 
-from asrkit.data.arrays import read_array
-from asrkit.data.corpora import CORPORA, Skipped
-from asrkit.data.corpora.cmu11785 import ARPABET, PHONES
 from asrkit.errors import DataError
+from asrkit.learning.data.corpora import CORPORA, Skipped
+from asrkit.learning.data.corpora.cmu11785 import ARPABET, PHONES
+from asrkit.recognition.audio.arrays import read_array
 
 SMALL = [word for word in QUICK if not word.startswith("features.")]
 MODELS = {
@@ -69,7 +69,7 @@ def test_hw1p2_answers_every_frame(tree: Path, tmp_path: Path, asrkit: Run) -> N
     right = total = 0
     names = (folder / "labels" / "labels.txt").read_text().split()
     assert names[0] == "[SIL]"
-    from asrkit.text.labels import LabelSet, read_labels
+    from asrkit.recognition.text.labels import LabelSet, read_labels
 
     labels = LabelSet.load(folder / "labels" / "labels.txt")
     found = dict(read_labels(folder / "decode" / "frames" / "dev" / "hyp.txt.gz", labels))

@@ -13,9 +13,9 @@ import pytest
 from conftest import PROMPTS, Run
 from families import COUNTS, CTC, FAMILIES, QUICK, small_recipe
 
-from asrkit.decoding import decoders_for
-from asrkit.recognizer import Recognizer
-from asrkit.training.checkpoint import checkpoints, read_state
+from asrkit.learning.training.checkpoint import checkpoints, read_state
+from asrkit.recognition.decoding import decoders_for
+from asrkit.recognition.recognizer import Recognizer
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ import pytest
 from conftest import PROMPTS, ROOT, Run
 from families import CTC, QUICK
 
-from asrkit.data.manifest import read_manifest
-from asrkit.lm.ngram import read_ngram
-from asrkit.text.spellings import Spellings
+from asrkit.learning.data.manifest import read_manifest
+from asrkit.recognition.ngram.model import read_ngram
+from asrkit.recognition.text.spellings import Spellings
 
 SIZES = {"train-clean-5": 24, "dev-4spk": 2}
 SMALL = CTC[1:]
@@ -101,7 +101,7 @@ def test_the_environment_names_the_data_like_the_option(
 
 
 def open_words(folder: Path) -> list[str]:
-    from asrkit.recognizer import Recognizer
+    from asrkit.recognition.recognizer import Recognizer
 
     lm = Recognizer.load(folder).lm
     assert lm is not None and lm.ngram is not None

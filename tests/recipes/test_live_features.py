@@ -12,9 +12,9 @@ from conftest import Run
 from families import CTC, QUICK, small_recipe
 
 from asrkit.config import FeatureConfig
-from asrkit.data.manifest import read_manifest
 from asrkit.errors import DataError
-from asrkit.features.store import FeatureStore, LiveFeatures
+from asrkit.learning.data.manifest import read_manifest
+from asrkit.learning.features.store import FeatureStore, LiveFeatures
 
 LIVE = "features.stored=false"
 

@@ -22,18 +22,19 @@ from asrkit.config import (
     TransformerConfig,
     TransformerDecoderConfig,
 )
-from asrkit.decoding import DECODERS, Resources
-from asrkit.decoding.hypothesis import Hypothesis
-from asrkit.lm.model import LanguageModel
-from asrkit.lm.ngram import estimate
-from asrkit.models.asr import AsrModel
-from asrkit.models.attention import CrossAttention, SelfAttention
-from asrkit.models.decoders.lstm import LstmDecoder
-from asrkit.models.decoders.transformer import TransformerDecoder
-from asrkit.models.encoded import Encoded
-from asrkit.models.encoders.tdnn import TdnnEncoder
-from asrkit.models.encoders.transformer import ConformerEncoder, TransformerEncoder
-from asrkit.padding import valid_mask
+from asrkit.learning.lm.neural import LanguageModel
+from asrkit.learning.models.asr import AsrModel
+from asrkit.learning.models.attention import CrossAttention, SelfAttention
+from asrkit.learning.models.decoders.lstm import LstmDecoder
+from asrkit.learning.models.decoders.transformer import TransformerDecoder
+from asrkit.learning.models.encoded import Encoded
+from asrkit.learning.models.encoders.tdnn import TdnnEncoder
+from asrkit.learning.models.encoders.transformer import ConformerEncoder, TransformerEncoder
+from asrkit.learning.padding import valid_mask
+from asrkit.recognition.decoding import DECODERS, Resources
+from asrkit.recognition.decoding.hypothesis import Hypothesis
+from asrkit.recognition.ngram.model import estimate
+from asrkit.recognition.text.tokenizer import CharTokenizer
 from asrkit.reference import brute_force
 from asrkit.reference.attention import MultiHeadAttention, masked_softmax, sinusoidal_positions
 from asrkit.reference.convolution import Conv1d
@@ -44,7 +45,6 @@ from asrkit.reference.normalisation import LayerNorm
 from asrkit.reference.notation import Tokens
 from asrkit.reference.recurrent import LSTMCell, Unrolled
 from asrkit.reference.softmax import log_softmax
-from asrkit.text.tokenizer import CharTokenizer
 
 DOUBLE, SINGLE = 1e-9, 1e-5
 RNG = np.random.default_rng(0)

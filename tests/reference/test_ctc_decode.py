@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from reference.posteriors import KINDS, log_posteriors
 
-from asrkit.decoding.ctc_greedy import ctc_greedy_search
-from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
+from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
+from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from asrkit.reference import brute_force
 from asrkit.reference.align import forced_alignment
 from asrkit.reference.ctc import collapse, ctc_log_probability

@@ -10,11 +10,11 @@ import pytest
 import torch
 from reference.posteriors import KINDS, log_posteriors
 
-from asrkit.decoding.ctc_prefix_score import CtcPrefixScorer
-from asrkit.decoding.hypothesis import Hypothesis
-from asrkit.decoding.label_beam import label_beam_search
-from asrkit.decoding.scorers import LengthBonus, Scorer
 from asrkit.errors import DataError, UsageError
+from asrkit.recognition.decoding.ctc_prefix_score import CtcPrefixScorer
+from asrkit.recognition.decoding.hypothesis import Hypothesis
+from asrkit.recognition.decoding.label_beam import label_beam_search
+from asrkit.recognition.decoding.scorers import LengthBonus, Scorer
 from asrkit.reference import brute_force
 from asrkit.reference.ctc import ctc_log_probability
 from asrkit.reference.joint import joint_beam_search, joint_score

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reference.torch_peer import agree_while_training, close, same_names
 from torch import nn
 
-from asrkit.models.encoders.pyramid import join_pairs
+from asrkit.learning.models.encoders.pyramid import join_pairs
 from asrkit.reference.attention import MultiHeadAttention, masked_softmax, sinusoidal_positions
 from asrkit.reference.convolution import Conv1d, Conv2d, MaxPool, MeanPool
 from asrkit.reference.layer import Sequential, UnaryLayer

@@ -8,7 +8,7 @@ import torch
 from reference.posteriors import random_labels
 
 from asrkit.config import ModelConfig, PyramidConfig
-from asrkit.models.asr import AsrModel, Batch
+from asrkit.learning.models.asr import AsrModel, Batch
 from asrkit.reference.ctc import ctc_loss_batch
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from conftest import PROMPTS, SENTENCES
 
-from asrkit.align.ctc import ctc_align
-from asrkit.data.audio import read_audio
-from asrkit.decoding.ctc_greedy import ctc_greedy_search
-from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
-from asrkit.recognizer import Recognizer
+from asrkit.recognition.align.ctc import ctc_align
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
+from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search
+from asrkit.recognition.recognizer import Recognizer
 from asrkit.reference.align import forced_alignment
 from asrkit.reference.ctc_decode import greedy, prefix_beam_search
 from asrkit.reference.softmax import log_softmax

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from asrkit.config import FeatureConfig
-from asrkit.data.audio import read_audio
-from asrkit.features.frontend import Frontend
+from asrkit.learning.features.frontend import Frontend
+from asrkit.recognition.audio.reading import read_audio
 from asrkit.reference.ctc_decode import greedy
 from asrkit.reference.features import log_mel
 from asrkit.reference.optimizers import SGD, Adam, Optimizer

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from asrkit.align.ctc import ctc_align
 from asrkit.errors import DataError, UsageError
+from asrkit.recognition.align.ctc import ctc_align
 from asrkit.reference import brute_force
 from asrkit.reference.ctc import collapse
 

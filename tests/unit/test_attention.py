@@ -15,7 +15,6 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from asrkit.align.ctc import ctc_align
 from asrkit.config import (
     FeatureConfig,
     LstmDecoderConfig,
@@ -25,23 +24,24 @@ from asrkit.config import (
     TransformerConfig,
     TransformerDecoderConfig,
 )
-from asrkit.data.audio import read_audio
-from asrkit.decoding.attention import DecoderScorer, attention_greedy_search, longest, with_times
-from asrkit.decoding.hypothesis import Hypothesis
-from asrkit.decoding.scorers import LoopGuard
-from asrkit.features.cmvn import Cmvn
-from asrkit.features.frontend import Frontend
-from asrkit.lm.model import NeuralLm
-from asrkit.models.asr import AsrModel, Batch
-from asrkit.models.attention import SelfAttention, rotate, sinusoids, taylor_attention
-from asrkit.models.blocks import Branch, Dropout, FeedForward
-from asrkit.models.decoders import decoder_inputs, decoder_loss, decoder_targets
-from asrkit.models.decoders.lstm import LstmDecoder
-from asrkit.models.decoders.transformer import TransformerDecoder
-from asrkit.models.encoded import Encoded
-from asrkit.models.encoders.mlp import MlpEncoder
-from asrkit.models.subsampling import Conv1d, Conv2d, Stack
-from asrkit.padding import valid_mask
+from asrkit.learning.features.cmvn import Cmvn
+from asrkit.learning.features.frontend import Frontend
+from asrkit.learning.lm.neural import NeuralLm
+from asrkit.learning.models.asr import AsrModel, Batch
+from asrkit.learning.models.attention import SelfAttention, rotate, sinusoids, taylor_attention
+from asrkit.learning.models.blocks import Branch, Dropout, FeedForward
+from asrkit.learning.models.decoders import decoder_inputs, decoder_loss, decoder_targets
+from asrkit.learning.models.decoders.lstm import LstmDecoder
+from asrkit.learning.models.decoders.transformer import TransformerDecoder
+from asrkit.learning.models.encoded import Encoded
+from asrkit.learning.models.encoders.mlp import MlpEncoder
+from asrkit.learning.models.subsampling import Conv1d, Conv2d, Stack
+from asrkit.learning.padding import valid_mask
+from asrkit.recognition.align.ctc import ctc_align
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.decoding.attention import DecoderScorer, attention_greedy_search, longest, with_times
+from asrkit.recognition.decoding.hypothesis import Hypothesis
+from asrkit.recognition.decoding.scorers import LoopGuard
 from asrkit.reference import convolution
 from asrkit.reference.attention import sinusoidal_positions
 

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from asrkit.config import LstmDecoderConfig, TransformerDecoderConfig
-from asrkit.models.decoders.lstm import LstmDecoder
-from asrkit.models.decoders.transformer import TransformerDecoder
-from asrkit.models.encoded import Encoded
-from asrkit.report.attention import draw_attention, monotonicity
+from asrkit.learning.models.decoders.lstm import LstmDecoder
+from asrkit.learning.models.decoders.transformer import TransformerDecoder
+from asrkit.learning.models.encoded import Encoded
+from asrkit.learning.report.attention import draw_attention, monotonicity
 
 rng = np.random.default_rng(3)
 
@@ -147,6 +147,9 @@ def test_nothing_to_draw_and_what_does_not_fit(tmp_path: Path) -> None:
 
 
 def test_matplotlib_is_loaded_only_to_draw() -> None:
-    script = "import sys, asrkit.report.attention; print('matplotlib' in sys.modules, 'torch' in sys.modules)"
+    script = (
+        "import sys\nimport asrkit.learning.report.attention\n"
+        + "print('matplotlib' in sys.modules, 'torch' in sys.modules)"
+    )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert shown.split() == ["False", "False"]

@@ -16,8 +16,8 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrkit.data.audio import audio_info, read_audio, stream_audio, write_audio
 from asrkit.errors import DataError
+from asrkit.recognition.audio.reading import audio_info, read_audio, stream_audio, write_audio
 
 ROOT = Path(__file__).parents[2]
 SENTENCE = ROOT / "tests/audio/sense-0880.flac"

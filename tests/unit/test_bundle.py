@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrkit.bundle import Bundle, pack
 from asrkit.errors import ModelError
+from asrkit.recognition.bundle import Bundle, pack
 
 PARTS = {
     "config.yaml": b"seed: 1\n",

@@ -8,9 +8,9 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrkit.report.captions import captions
-from asrkit.report.transcripts import to_srt, to_vtt
-from asrkit.transcript import Transcript, Word
+from asrkit.recognition.transcript import Transcript, Word
+from asrkit.recognition.writers.captions import captions
+from asrkit.recognition.writers.transcripts import to_srt, to_vtt
 
 TEXT = "It is a truth universally acknowledged that a single man in possession of a good fortune must be"
 

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkit.config import CheckConfig, TextConfig
-from asrkit.data.audio import read_audio
-from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError
-from asrkit.recipe.check import Problem, apply_policy, ctc_frames, find_problems, summary
-from asrkit.text.tokenizer import build_tokenizer
+from asrkit.learning.recipe.check import Problem, apply_policy, ctc_frames, find_problems, summary
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.audio.utterance import Utterance
+from asrkit.recognition.text.tokenizer import build_tokenizer
 
 AUDIO = Path(__file__).parents[1] / "audio"
 GOOD = Utterance("good", str(AUDIO / "sense-0880.flac"), 0.0, 2.0, "HE WAS NOT AN ILL DISPOSED YOUNG MAN", "")

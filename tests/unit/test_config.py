@@ -8,7 +8,7 @@ import pytest
 
 from asrkit.config import Config, difference, keys, load_config, parse_config, to_yaml, validate, value
 from asrkit.errors import ConfigError, UsageError
-from asrkit.recipe.library import find_recipe, fragments, recipes
+from asrkit.learning.recipe.library import find_recipe, fragments, recipes
 
 WRONG = {
     "train.lrr=1": ("unknown key: train.lrr", "train.lr"),

@@ -28,22 +28,22 @@ from asrkit.config import (
     parse_config,
     validate,
 )
-from asrkit.data.audio import read_audio
-from asrkit.decoding import DECODERS, Resources, decoders_for
-from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.errors import UsageError
-from asrkit.features.cmvn import Cmvn
-from asrkit.features.frontend import Frontend
-from asrkit.lm.model import LanguageModel, NeuralLm
-from asrkit.lm.ngram import NgramModel, estimate
-from asrkit.models.asr import ATTENTION_DECODERS, ENCODERS, AsrModel, Batch, Loss
-from asrkit.models.decoders import decoder_inputs
-from asrkit.models.encoded import Encoded
-from asrkit.models.weights import load_weights, save_weights
-from asrkit.padding import valid_mask
-from asrkit.recipe.library import find_recipe, fragments
-from asrkit.text.labels import LabelCounts, LabelSet
-from asrkit.text.tokenizer import CharTokenizer
+from asrkit.learning.features.cmvn import Cmvn
+from asrkit.learning.features.frontend import Frontend
+from asrkit.learning.lm.neural import LanguageModel, NeuralLm
+from asrkit.learning.models.asr import ATTENTION_DECODERS, ENCODERS, AsrModel, Batch, Loss
+from asrkit.learning.models.decoders import decoder_inputs
+from asrkit.learning.models.encoded import Encoded
+from asrkit.learning.models.weights import load_weights, save_weights
+from asrkit.learning.padding import valid_mask
+from asrkit.learning.recipe.library import find_recipe, fragments
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.decoding import DECODERS, Resources, decoders_for
+from asrkit.recognition.decoding.hypothesis import Hypothesis
+from asrkit.recognition.ngram.model import NgramModel, estimate
+from asrkit.recognition.text.labels import LabelCounts, LabelSet
+from asrkit.recognition.text.tokenizer import CharTokenizer
 
 FEATURES = FeatureConfig(mel_bins=12, cmvn="utterance")
 HEADS = [["ctc"], ["attention"], ["frame"], ["ctc", "attention"], ["ctc", "attention", "frame"]]

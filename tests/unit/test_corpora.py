@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrkit.data.audio import audio_info, read_audio
-from asrkit.data.corpora import CORPORA, Skipped, locate
-from asrkit.data.manifest import read_manifest, write_manifest
-from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError
+from asrkit.learning.data.corpora import CORPORA, Skipped, locate
+from asrkit.learning.data.manifest import read_manifest, write_manifest
+from asrkit.recognition.audio.reading import audio_info, read_audio
+from asrkit.recognition.audio.utterance import Utterance
 
 ROOT = Path(__file__).parents[2]
 SENTENCES = ROOT / "tests/audio"
@@ -430,7 +430,10 @@ def test_every_corpus_says_what_to_do_when_it_is_missing(name: str, tmp_path: Pa
 
 
 def test_the_table_is_light_to_import() -> None:
-    code = "import sys, asrkit.data.corpora; print([m for m in ('numpy', 'soundfile') if m in sys.modules])"
+    code = (
+        "import sys\nimport asrkit.learning.data.corpora\n"
+        + "print([m for m in ('numpy', 'soundfile') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

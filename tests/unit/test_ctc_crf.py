@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from asrkit.config import ModelConfig
 from asrkit.errors import UsageError
-from asrkit.lm.ngram import EOS, NgramModel, estimate
-from asrkit.lm.trigram import token_trigram
-from asrkit.models.asr import AsrModel, Batch
-from asrkit.models.ctc_crf import TokenTrigram
+from asrkit.learning.lm.trigram import token_trigram
+from asrkit.learning.models.asr import AsrModel, Batch
+from asrkit.learning.models.ctc_crf import TokenTrigram
+from asrkit.recognition.ngram.model import EOS, NgramModel, estimate
 from asrkit.reference.brute_force import string_log_probabilities
 
 SENTENCES = [[1, 2, 2, 1], [2, 1, 3], [3, 3, 1], [1, 2], []]

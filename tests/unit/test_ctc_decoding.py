@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asrkit.decoding import DECODERS, decoders_for, require_decoder
-from asrkit.decoding._ctc_kernels import compiled
-from asrkit.decoding.ctc_greedy import ctc_greedy_search
-from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
-from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.errors import DataError, UsageError
+from asrkit.recognition.decoding import DECODERS, decoders_for, require_decoder
+from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
+from asrkit.recognition.decoding.ctc_kernels import compiled
+from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search
+from asrkit.recognition.decoding.hypothesis import Hypothesis
 
 BEAM_OF_EVERYTHING = 400  # more than the 364 sequences of at most 5 tokens out of 3
 
@@ -294,7 +294,10 @@ def test_decoders_are_offered_by_heads_and_language_model() -> None:
 
 
 def test_package_imports_nothing_heavy() -> None:
-    check = "import sys, asrkit.decoding; print([m for m in ('numpy', 'numba', 'torch') if m in sys.modules])"
+    check = (
+        "import sys\nimport asrkit.recognition.decoding\n"
+        + "print([m for m in ('numpy', 'numba', 'torch') if m in sys.modules])"
+    )
     assert (
         subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout.strip() == "[]"
     )

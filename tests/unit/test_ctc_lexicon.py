@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asrkit.decoding._ctc import stretches
-from asrkit.decoding._lexicon_kernels import lexicon_beam
-from asrkit.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass
-from asrkit.decoding.ctc_prefix_beam import ctc_prefix_beam_search
-from asrkit.decoding.frame_lexicon import FrameLexiconSearch
-from asrkit.decoding.hypothesis import Hypothesis
 from asrkit.errors import DataError, UsageError
-from asrkit.lm.ngram import NgramModel, estimate
+from asrkit.recognition.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass
+from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search
+from asrkit.recognition.decoding.frame_lexicon import FrameLexiconSearch
+from asrkit.recognition.decoding.hypothesis import Hypothesis
+from asrkit.recognition.decoding.lexicon_kernels import lexicon_beam
+from asrkit.recognition.decoding.posteriors import stretches
+from asrkit.recognition.ngram.model import NgramModel, estimate
+from asrkit.recognition.text.lexicon import Lexicon
+from asrkit.recognition.text.spellings import spelled
+from asrkit.recognition.text.tokenizer import CharTokenizer, PhoneTokenizer, SubwordTokenizer
 from asrkit.reference.brute_force import best_alignment
 from asrkit.reference.ctc import ctc_log_probability
-from asrkit.text.lexicon import Lexicon
-from asrkit.text.spellings import spelled
-from asrkit.text.tokenizer import CharTokenizer, PhoneTokenizer, SubwordTokenizer
 
 EXACT: dict[str, Any] = {"beam_size": 5000, "beam_threshold": math.inf}
 SPELLED = ["<blank>", "<unk>", "<space>", "A", "B", "<sos/eos>"]

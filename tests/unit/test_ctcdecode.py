@@ -18,10 +18,10 @@ from conftest import PROMPTS, SENTENCES
 from reference.posteriors import log_posteriors
 
 from asrkit.ctcdecode import CTCBeamDecoder, DecoderState, OnlineCTCBeamDecoder
-from asrkit.data.audio import read_audio
 from asrkit.errors import AsrkitError, DataError, UsageError
-from asrkit.lm.ngram import read_ngram, write_ngram
-from asrkit.recognizer import Recognizer
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.ngram.model import read_ngram, write_ngram
+from asrkit.recognition.recognizer import Recognizer
 from asrkit.reference.brute_force import best_alignment, string_log_probabilities
 from asrkit.reference.ctc_decode import Prefixes, add, prefix_beam_search
 from asrkit.verify import posteriors

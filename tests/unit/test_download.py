@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asrkit.data.download import download, download_folder, extract
 from asrkit.errors import DataError
+from asrkit.learning.data.download import download, download_folder, extract
 
 CONTENT = np.random.default_rng(3).bytes(300_000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("asrkit.data.download.BACK_OFF", 0.01)
+    monkeypatch.setattr("asrkit.learning.data.download.BACK_OFF", 0.01)
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
         thread.start()

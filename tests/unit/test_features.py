@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkit.config import AugmentConfig, FeatureConfig
-from asrkit.data.audio import read_audio
 from asrkit.errors import ModelError
-from asrkit.features import cmvn
-from asrkit.features.augment import distort, spec_augment, speed_perturb, warp
-from asrkit.features.cmvn import Cmvn, CmvnStats
-from asrkit.features.frontend import Frontend, filter_centres
+from asrkit.learning.features import cmvn
+from asrkit.learning.features.augment import distort, spec_augment, speed_perturb, warp
+from asrkit.learning.features.cmvn import Cmvn, CmvnStats
+from asrkit.learning.features.frontend import Frontend, filter_centres
+from asrkit.recognition.audio.reading import read_audio
 
 KINDS = ["fbank", "mel", "mfcc"]
 

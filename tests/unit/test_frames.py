@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from asrkit.align.frames import align_text, extend, frame_labels, perturbed, word_tokens
-from asrkit.align.hmm import hmm_align
 from asrkit.config import TextConfig
-from asrkit.decoding.ctc_greedy import ctc_greedy_search
-from asrkit.decoding.frame_viterbi import frame_greedy_search, frame_viterbi_search
 from asrkit.errors import DataError, ModelError, UsageError
-from asrkit.text.labels import LabelCounts, LabelSet, collect_labels, read_labels, write_labels
-from asrkit.text.tokenizer import CharTokenizer, Tokenizer, build_tokenizer
-from asrkit.transcript import make_transcript
+from asrkit.recognition.align.frames import align_text, extend, frame_labels, perturbed, word_tokens
+from asrkit.recognition.align.hmm import hmm_align
+from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
+from asrkit.recognition.decoding.frame_viterbi import frame_greedy_search, frame_viterbi_search
+from asrkit.recognition.text.labels import LabelCounts, LabelSet, collect_labels, read_labels, write_labels
+from asrkit.recognition.text.tokenizer import CharTokenizer, Tokenizer, build_tokenizer
+from asrkit.recognition.transcript import make_transcript
 
 RNG = np.random.default_rng(3)
 NAMES = LabelSet(("<sil>", "AH", "B"))

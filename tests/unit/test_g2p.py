@@ -17,12 +17,12 @@ from rapidfuzz.distance import Levenshtein
 
 from asrkit.config import TextConfig
 from asrkit.errors import DataError, ModelError, UsageError
-from asrkit.lm import g2p
-from asrkit.lm._g2p_kernels import best_alignments, expected_counts, number
-from asrkit.lm.g2p import MODEL, G2p, open_tokenizer, predict_unknown
-from asrkit.text.folding import FOLD48, PHONES39, fold39
-from asrkit.text.lexicon import Lexicon, Pronunciation
-from asrkit.text.tokenizer import PhoneTokenizer, build_tokenizer, load_tokenizer
+from asrkit.learning.lm import g2p
+from asrkit.recognition.ngram.g2p import MODEL, G2p, open_tokenizer, predict_unknown
+from asrkit.recognition.ngram.g2p_kernels import best_alignments, expected_counts, number
+from asrkit.recognition.text.folding import FOLD48, PHONES39, fold39
+from asrkit.recognition.text.lexicon import Lexicon, Pronunciation
+from asrkit.recognition.text.tokenizer import PhoneTokenizer, build_tokenizer, load_tokenizer
 
 SHAPES = {(1, 0), (1, 1), (1, 2), (2, 1)}
 TINY = Lexicon(

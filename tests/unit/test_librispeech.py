@@ -12,13 +12,13 @@ import pytest
 from conftest import PROMPTS, SENTENCES, Run
 
 from asrkit.config import Config
-from asrkit.data.audio import audio_info, read_audio
-from asrkit.data.corpora import CORPORA, LIBRISPEECH, Skipped, locate
-from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError
 from asrkit.files import sha256
-from asrkit.recipe.data_stages import download
-from asrkit.recipe.workspace import Workspace
+from asrkit.learning.data.corpora import CORPORA, LIBRISPEECH, Skipped, locate
+from asrkit.learning.recipe.data_stages import download
+from asrkit.learning.recipe.workspace import Workspace
+from asrkit.recognition.audio.reading import audio_info, read_audio
+from asrkit.recognition.audio.utterance import Utterance
 
 TEXTS = [line.split("\t")[1].upper() for line in (SENTENCES / "transcripts.txt").read_text().splitlines()]
 CHAPTERS = {"19-198": (0, 1), "19-227": (2, 3), "4406-16883": (4,)}

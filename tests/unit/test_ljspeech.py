@@ -13,12 +13,12 @@ import pytest
 import soundfile
 import soxr
 
-from asrkit.data.audio import read_audio
-from asrkit.data.corpora import CORPORA, Skipped
-from asrkit.data.corpora.ljspeech import SUBSETS, split
-from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError
-from asrkit.text.normalize import ALPHABETS, normalize
+from asrkit.learning.data.corpora import CORPORA, Skipped
+from asrkit.learning.data.corpora.ljspeech import SUBSETS, split
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.audio.utterance import Utterance
+from asrkit.recognition.text.normalize import ALPHABETS, normalize
 
 SENTENCES = sorted((Path(__file__).parents[1] / "audio").glob("*.flac"))
 NAMES = [f"LJ001-{number:04}" for number in range(1, 6)]

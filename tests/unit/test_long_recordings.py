@@ -12,12 +12,12 @@ import soundfile
 from conftest import SENTENCES
 
 import asrkit
-from asrkit.data.audio import read_audio
-from asrkit.data.pieces import cut_at_pauses
-from asrkit.data.utterance import Utterance
-from asrkit.recognizer import Recognizer, whole_file
-from asrkit.report.transcripts import to_json
-from asrkit.transcript import Transcript, make_transcript
+from asrkit.recognition.audio.pieces import cut_at_pauses
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.audio.utterance import Utterance
+from asrkit.recognition.recognizer import Recognizer, whole_file
+from asrkit.recognition.transcript import Transcript, make_transcript
+from asrkit.recognition.writers.transcripts import to_json
 
 RATE = 16000
 GOOD = SENTENCES / "sense-0870.flac"
@@ -154,7 +154,7 @@ def test_what_are_no_samples(recognizer: Recognizer, samples: np.ndarray) -> Non
 def test_the_packaged_model_is_used_where_none_is_named(
     experiment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from asrkit import pretrained
+    from asrkit.recognition import pretrained
 
     monkeypatch.setattr(pretrained, "ENGLISH", tmp_path / "none.asrkit")
     with pytest.raises(asrkit.AsrkitError, match="no model"):

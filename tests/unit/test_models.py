@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkit.config import ModelConfig, PyramidConfig
-from asrkit.models.asr import AsrModel, Batch
-from asrkit.models.encoders.pyramid import BiLSTM, PyramidEncoder, join_pairs
-from asrkit.padding import mask_padding, reverse, valid_mask
+from asrkit.learning.models.asr import AsrModel, Batch
+from asrkit.learning.models.encoders.pyramid import BiLSTM, PyramidEncoder, join_pairs
+from asrkit.learning.padding import mask_padding, reverse, valid_mask
 
 SHAPES = [
     PyramidConfig(embed_channels=0, hidden=8, layers=1, pyramid_layers=0, dropout=0.0),

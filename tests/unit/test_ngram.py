@@ -17,10 +17,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrkit.decoding.ngram_scorer import TokenNgramScorer
 from asrkit.errors import ConfigError, DataError, UsageError
-from asrkit.lm import binary
-from asrkit.lm.ngram import (
+from asrkit.learning.lm import binary
+from asrkit.recognition.decoding.ngram_scorer import TokenNgramScorer
+from asrkit.recognition.ngram.model import (
     BOS_ID,
     LOG_10,
     UNK_ID,
@@ -33,7 +33,7 @@ from asrkit.lm.ngram import (
     write_binary,
     write_ngram,
 )
-from asrkit.text.normalize import english
+from asrkit.recognition.text.normalize import english
 
 PROMPTS = Path(__file__).parents[2] / "recipes/prompts/data/transcripts.tsv"
 

@@ -12,8 +12,8 @@ from conftest import SENTENCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrkit.data.audio import read_audio, stream_audio
-from asrkit.data.pieces import cut_at_pauses, quiet_place
+from asrkit.recognition.audio.pieces import cut_at_pauses, quiet_place
+from asrkit.recognition.audio.reading import read_audio, stream_audio
 
 RATE = 16000
 

@@ -11,9 +11,9 @@ import pytest
 
 from asrkit.config import Config
 from asrkit.errors import UsageError
-from asrkit.recipe.places import file_state
-from asrkit.recipe.plan import Stage, fingerprints, make_plan, run_plan
-from asrkit.recipe.workspace import Workspace
+from asrkit.learning.recipe.layout import file_state
+from asrkit.learning.recipe.plan import Stage, fingerprints, make_plan, run_plan
+from asrkit.learning.recipe.workspace import Workspace
 
 done: list[str] = []
 
@@ -105,7 +105,7 @@ def test_unknown_stages_are_refused(workspace: Workspace, word: str, hint: str) 
 
 
 def test_stages_of_recipes_are_in_order_and_build_on_earlier_ones() -> None:
-    from asrkit.recipe.stages import STAGES as REAL
+    from asrkit.learning.recipe.stages import STAGES as REAL
 
     everything = Config()
     everything.model.heads = ["frame", "attention"]

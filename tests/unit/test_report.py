@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from asrkit.report.curves import draw_curves
-from asrkit.report.results import (
+from asrkit.learning.report.curves import draw_curves
+from asrkit.learning.report.results import (
     DataSet,
     Experiment,
     ResultRow,
@@ -18,7 +18,7 @@ from asrkit.report.results import (
     write_results,
     write_results_json,
 )
-from asrkit.scoring.rates import ErrorCounts
+from asrkit.recognition.scoring.rates import ErrorCounts
 
 PAGE = """\
 <!-- Written by asrkit when it scores; changes made by hand are lost. -->
@@ -98,7 +98,7 @@ def test_results_page(tmp_path: Path) -> None:
 
 def test_environment_is_plain_and_light() -> None:
     script = (
-        "import json, sys; from asrkit.report.results import environment; "
+        "import json, sys; from asrkit.learning.report.results import environment; "
         "print(json.dumps([environment(), 'torch' in sys.modules]))"
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout

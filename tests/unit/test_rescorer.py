@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from asrkit.config import RescorerConfig, TextConfig, TransformerDecoderConfig, neural_lm_shape
-from asrkit.lm.model import NeuralLm
-from asrkit.lm.rescorer import Rescorer
-from asrkit.recipe.lm_stage import joined
-from asrkit.text.tokenizer import build_tokenizer
-from asrkit.training.data import Item, TextSource
+from asrkit.learning.lm.neural import NeuralLm
+from asrkit.learning.lm.rescorer import Rescorer
+from asrkit.learning.recipe.lm_stage import joined
+from asrkit.learning.training.data import Item, TextSource
+from asrkit.recognition.text.tokenizer import build_tokenizer
 
 TEXTS = ["SHE SELLS SEA SHELLS", "BY THE SEA", "", "THE SHELLS SHE SELLS ARE SEA SHELLS I'M SURE"]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from reference.posteriors import KINDS, log_posteriors
 
-from asrkit.decoding.ctc_prefix_score import CtcPrefixScorer
-from asrkit.decoding.scorers import LengthBonus
 from asrkit.errors import DataError
+from asrkit.recognition.decoding.ctc_prefix_score import CtcPrefixScorer
+from asrkit.recognition.decoding.scorers import LengthBonus
 from asrkit.reference.ctc import ctc_log_probability
 from asrkit.reference.joint import ctc_prefix_log_probability
 

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkit.errors import DataError
-from asrkit.scoring.align import Edit, align
-from asrkit.scoring.bootstrap import confidence_interval, probability_of_improvement
-from asrkit.scoring.formats import CtmWord, read_ctm, read_transcripts, write_ctm, write_trn
-from asrkit.scoring.rates import ErrorCounts, split
-from asrkit.scoring.report import operations, per_speaker, per_utterance, write_score
-from asrkit.scoring.score import Score, ScoredUtterance, score_files, score_texts
+from asrkit.recognition.scoring.align import Edit, align
+from asrkit.recognition.scoring.bootstrap import confidence_interval, probability_of_improvement
+from asrkit.recognition.scoring.formats import CtmWord, read_ctm, read_transcripts, write_ctm, write_trn
+from asrkit.recognition.scoring.rates import ErrorCounts, split
+from asrkit.recognition.scoring.report import operations, per_speaker, per_utterance, write_score
+from asrkit.recognition.scoring.score import Score, ScoredUtterance, score_files, score_texts
 
 REAL = (
     ("i am going to the station", "i'm going to station now"),

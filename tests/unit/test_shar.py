@@ -9,10 +9,10 @@ import pytest
 from conftest import SENTENCES
 from lhotse import CutSet, Recording, SupervisionSegment
 
-from asrkit.data.audio import read_audio
-from asrkit.data.corpora import CORPORA, Skipped
-from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError
+from asrkit.learning.data.corpora import CORPORA, Skipped
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.audio.utterance import Utterance
 
 FILES = sorted(SENTENCES.glob("*.flac"))
 

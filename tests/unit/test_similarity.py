@@ -10,7 +10,7 @@ from sklearn.metrics import jaccard_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from asrkit.errors import DataError
-from asrkit.scoring.similarity import MEASURES, cosine, damerau_levenshtein, jaccard, similarity
+from asrkit.recognition.scoring.similarity import MEASURES, cosine, damerau_levenshtein, jaccard, similarity
 
 WORDS = st.lists(st.sampled_from(["A", "THE", "CAT", "CATS", "ÊTRE", "'TIS"]), max_size=7).map(" ".join)
 

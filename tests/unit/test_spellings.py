@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from asrkit.errors import DataError, ModelError
-from asrkit.lm.g2p import open_tokenizer, predict_unknown
-from asrkit.text.lexicon import Lexicon
-from asrkit.text.spellings import Spellings, spelled
-from asrkit.text.tokenizer import PhoneTokenizer
+from asrkit.recognition.ngram.g2p import open_tokenizer, predict_unknown
+from asrkit.recognition.text.lexicon import Lexicon
+from asrkit.recognition.text.spellings import Spellings, spelled
+from asrkit.recognition.text.tokenizer import PhoneTokenizer
 
 WAYS = st.lists(st.lists(st.integers(1, 300), min_size=1, max_size=5), max_size=3)
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from asrkit.config import TextConfig
 from asrkit.errors import ConfigError, DataError, MissingDependency, ModelError
-from asrkit.text.lexicon import Lexicon
-from asrkit.text.normalize import NORMALIZERS, normalize
-from asrkit.text.tokenizer import TOKENIZERS, Tokenizer, build_tokenizer, load_tokenizer
+from asrkit.recognition.text.lexicon import Lexicon
+from asrkit.recognition.text.normalize import NORMALIZERS, normalize
+from asrkit.recognition.text.tokenizer import TOKENIZERS, Tokenizer, build_tokenizer, load_tokenizer
 
 PROMPTS = Path(__file__).parents[2] / "recipes/prompts/data/transcripts.tsv"
 TEXTS = [normalize(line.split("\t")[2], "english") for line in PROMPTS.read_text("utf-8").splitlines()]

@@ -13,12 +13,11 @@ import pytest
 import torch
 
 from asrkit.config import AugmentConfig, ModelConfig, TrainConfig
-from asrkit.data.utterance import Utterance
 from asrkit.errors import ModelError
-from asrkit.features.cmvn import Cmvn
-from asrkit.models.asr import AsrModel, consistency_loss
-from asrkit.models.weights import compact, load_weights, save_weights
-from asrkit.training.checkpoint import (
+from asrkit.learning.features.cmvn import Cmvn
+from asrkit.learning.models.asr import AsrModel, consistency_loss
+from asrkit.learning.models.weights import compact, load_weights, save_weights
+from asrkit.learning.training.checkpoint import (
     TrainState,
     average,
     checkpoints,
@@ -28,9 +27,10 @@ from asrkit.training.checkpoint import (
     save_checkpoint,
     step_folder,
 )
-from asrkit.training.data import Changes, Item, SpeechSource
-from asrkit.training.loop import end_epoch, preflight
-from asrkit.training.schedule import learning_rate
+from asrkit.learning.training.data import Changes, Item, SpeechSource
+from asrkit.learning.training.loop import end_epoch, preflight
+from asrkit.learning.training.schedule import learning_rate
+from asrkit.recognition.audio.utterance import Utterance
 
 
 @pytest.mark.parametrize("schedule", ["constant", "noam", "onecycle", "plateau"])
@@ -184,7 +184,7 @@ def test_freed_memory_is_used_again() -> None:
     """Large arrays made after others were freed cost fewer new pages."""
     script = """
 import resource, torch
-from asrkit.memory import keep_freed_memory
+from asrkit.cli.process import keep_freed_memory
 torch.set_num_threads(1)
 if {kept}: keep_freed_memory()
 for _ in range(6): torch.ones(10 << 20)

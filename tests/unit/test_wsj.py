@@ -11,12 +11,12 @@ import pytest
 import soundfile
 from wsj_tree import LAYOUTS, SAID, SETS, build, place, put, samples, sphere
 
-from asrkit.data.audio import audio_info, read_audio
-from asrkit.data.corpora import CORPORA, Skipped, locate, wsj
-from asrkit.data.corpora.wsj import ALIASES, SUBSETS, words
-from asrkit.data.utterance import Utterance
 from asrkit.errors import DataError
-from asrkit.text.normalize import normalize
+from asrkit.learning.data.corpora import CORPORA, Skipped, locate, wsj
+from asrkit.learning.data.corpora.wsj import ALIASES, SUBSETS, words
+from asrkit.recognition.audio.reading import audio_info, read_audio
+from asrkit.recognition.audio.utterance import Utterance
+from asrkit.recognition.text.normalize import normalize
 
 TEXTS = {said.id: said.text for said in SAID}
 SIZES = {  # wav2letter and Kaldi count so many in the corpus itself

@@ -1,0 +1,280 @@
+"""Corpus readers: each turns a corpus as it is distributed into utterances. One file a corpus, one table."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asrkit.errors import DataError, nearest
+from asrkit.recognition.audio.utterance import Utterance
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An entry of a corpus that cannot be used, and why; `kind` says it in two words where it is known."""
+
+    id: str
+    reason: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A download, and its checksum: several good ones are separated by blanks, empty: none is known."""
+
+    url: str
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus and where to get it; its reader is the module ``asrkit.learning.data.corpora.<name>``.
+
+    Attributes:
+        name: key in `CORPORA`.
+        default_path: its usual name below the data root.
+        where: what to do when it is not found.
+        url: where it is downloaded from; empty: it is not.
+        sha256: checksum of the download; several good ones are separated by blanks.
+        licence: terms of use in a few words.
+        archives: of a corpus that comes in an archive a subset: subset -> archive, its address below `url`.
+    """
+
+    name: str
+    default_path: str
+    where: str
+    url: str = ""
+    sha256: str = ""
+    licence: str = ""
+    archives: Mapping[str, Archive] = field(default_factory=dict)
+
+    def parts(self, source: Path, subsets: Sequence[str]) -> list[Path]:
+        """What must be there before `subsets` can be read: `source`, or a folder in it for each of them."""
+        return [source / subset for subset in subsets] if self.archives else [source]
+
+    def downloads(
+        self, source: Path, subsets: Sequence[str], url: str = "", sha256: str = ""
+    ) -> list[tuple[Path, Archive]]:
+        """What of the corpus is missing: where it belongs, and what it is downloaded from.
+
+        Args:
+            source: where the corpus is, or shall be.
+            subsets: those that are wanted.
+            url: in place of `Corpus.url`; of a corpus with an archive a subset, the address they lie below.
+            sha256: checksums that are good too.
+
+        Raises:
+            DataError: something is missing that cannot be downloaded.
+        """
+        missing = [path for path in self.parts(source, subsets) if not path.exists()]
+        base = url or self.url
+        if missing and not base:
+            raise DataError(f"the corpus {self.name} is not found", self.where)
+        if not self.archives:
+            return [(path, Archive(base, sha256 or self.sha256)) for path in missing]
+        for path in missing:
+            if path.name not in self.archives:
+                raise DataError(
+                    f"no folder {path.name!r} in {source}, and {self.name} has no such subset to download",
+                    nearest(path.name, self.archives),
+                )
+        archives = [self.archives[path.name] for path in missing]
+        return [
+            (path, Archive(f"{base.rstrip('/')}/{archive.url}", f"{archive.sha256} {sha256}".strip()))
+            for path, archive in zip(missing, archives, strict=True)
+        ]
+
+    def prepare(
+        self, source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
+    ) -> Iterator[Utterance]:
+        """Utterances of one subset, with the text as the corpus has it.
+
+        Audio that is slow to read (compressed, at another rate, of several channels) is converted once.
+
+        Args:
+            source: the corpus: a folder, or the archive it comes in.
+            subset: name of the subset, such as ``train``.
+            audio_out: folder for converted audio, as FLAC.
+            sample_rate: Hz of converted audio.
+            skipped: unusable entries are appended here; they stop nothing.
+
+        Raises:
+            DataError: the corpus or the subset as a whole is missing or unreadable.
+        """
+        if not source.exists():
+            raise DataError(f"no such corpus: {source}", self.where)
+        reader = importlib.import_module(f"{__name__}.{self.name}")
+        seen = set()
+        for utterance in reader.prepare(source, subset, audio_out, sample_rate, skipped):
+            if utterance.id in seen:
+                skipped.append(Skipped(utterance.id, "a second utterance of this id", "doubled"))
+                continue
+            seen.add(utterance.id)
+            yield utterance
+
+    def feature_dim(self, source: Path, subset: str) -> int:
+        """Numbers in a feature frame of a corpus that has features in place of audio.
+
+        Raises:
+            DataError: the corpus or the subset is missing, or it has audio.
+        """
+        if not source.exists():
+            raise DataError(f"no such corpus: {source}", self.where)
+        reader = importlib.import_module(f"{__name__}.{self.name}")
+        if not hasattr(reader, "feature_dim"):
+            raise DataError(f"the corpus {self.name} has audio, no features", "see features.kind")
+        dim: int = reader.feature_dim(source, subset)
+        return dim
+
+
+LIBRISPEECH = {
+    # Checksums as in torchaudio (datasets/librispeech.py) and TensorFlow Datasets
+    # (url_checksums/librispeech.txt); the last two, of mini LibriSpeech, as public projects record them for
+    # archives whose MD5 is the one that OpenSLR publishes (https://www.openslr.org/resources/31/md5sum.txt).
+    "dev-clean": Archive(
+        "12/dev-clean.tar.gz", "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3"
+    ),
+    "dev-other": Archive(
+        "12/dev-other.tar.gz", "12661c48e8c3fe1de2c1caa4c3e135193bfb1811584f11f569dd12645aa84365"
+    ),
+    "test-clean": Archive(
+        "12/test-clean.tar.gz", "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23"
+    ),
+    "test-other": Archive(
+        "12/test-other.tar.gz", "d09c181bba5cf717b3dee7d4d592af11a3ee3a09e08ae025c5506f6ebe961c29"
+    ),
+    "train-clean-100": Archive(
+        "12/train-clean-100.tar.gz", "d4ddd1d5a6ab303066f14971d768ee43278a5f2a0aa43dc716b0e64ecbbbf6e2"
+    ),
+    "train-clean-360": Archive(
+        "12/train-clean-360.tar.gz", "146a56496217e96c14334a160df97fffedd6e0a04e66b9c5af0d40be3c792ecf"
+    ),
+    "train-other-500": Archive(
+        "12/train-other-500.tar.gz", "ddb22f27f96ec163645d53215559df6aa36515f26e01dd70798188350adcb6d2"
+    ),
+    "train-clean-5": Archive(
+        "31/train-clean-5.tar.gz", "47805806c8b15f7549f3c51bd6b7da72ec0128a34d32830c8014a88658c0292d"
+    ),
+    "dev-clean-2": Archive(
+        "31/dev-clean-2.tar.gz", "176ec501490eced2d6c1f89f4f0ddc7dfe799e649e5322f8ba49fe3ff50c8012"
+    ),
+}
+
+CORPORA: dict[str, Corpus] = {
+    corpus.name: corpus
+    for corpus in (
+        Corpus(
+            "an4",
+            "an4_sphere.tar.gz",
+            "put an4_sphere.tar.gz, or the folder an4 unpacked from it, into the data folder (--data)",
+            url="http://www.speech.cs.cmu.edu/databases/an4/an4_sphere.tar.gz",
+            # Two archives of this name are about; the first lists 117 test transcripts (see recipes/an4).
+            sha256="84e8a59d9f7a0bebe27e975f47935f3907bf935f2f5abd88f0b12b85dbf9b485 "
+            "a0525579493735d32b60fb6fa5975dd0eaacde087b0a4eeb7f13b7ef33077b12",
+            licence="free for any use, with the notice of Carnegie Mellon University",
+        ),
+        Corpus(
+            "cmu11785",
+            ".",
+            "give the folder that holds the homework's data (mfcc, fbank, transcript …) with --data",
+            licence="handed out to students of CMU 11-785",
+        ),
+        Corpus(
+            "folder",
+            "",
+            "set corpus.path to a folder that has a folder for each subset, holding audio files and "
+            "a .txt of the same name beside each",
+        ),
+        Corpus(
+            "jsonl",
+            "",
+            "set corpus.path to a folder that has a file <subset>.jsonl, with a line "
+            '{"audio_filepath": …, "text": …} an utterance',
+        ),
+        Corpus(
+            "kaldi",
+            "",
+            "set corpus.path to a folder that has a Kaldi data directory for each subset "
+            "(wav.scp, text; utt2spk and segments if there are any)",
+        ),
+        Corpus(
+            "librispeech",
+            "LibriSpeech",
+            "unpack the archives of its subsets (https://www.openslr.org/12, mini LibriSpeech's from "
+            "https://www.openslr.org/31) and put the folder LibriSpeech into the data folder (--data)",
+            url="https://www.openslr.org/resources",
+            licence="CC BY 4.0",
+            archives=LIBRISPEECH,
+        ),
+        Corpus(
+            "ljspeech",
+            "LJSpeech-1.1",
+            "unpack LJSpeech-1.1.tar.bz2 (https://keithito.com/LJ-Speech-Dataset) and put the folder "
+            "LJSpeech-1.1 into the data folder (--data)",
+            url="https://data.keithito.com/data/speech/LJSpeech-1.1.tar.bz2",
+            sha256="be1a30453f28eb8dd26af4101ae40cbf2c50413b1bb21936cbcdc6fae3de8aa5",
+            licence="public domain",
+        ),
+        Corpus(
+            "prompts",
+            "prompts",
+            "set corpus.path to the folder that has transcripts.tsv",
+            licence="CC BY-SA 3.0, Allison Smith and Digium, Inc.",
+        ),
+        Corpus(
+            "shar",
+            "",
+            "set corpus.path to a folder that has a folder of lhotse Shar for each subset "
+            "(cuts.*.jsonl.gz and recording.*.tar)",
+        ),
+        Corpus(
+            "table",
+            "",
+            "set corpus.path to a folder that has a table <subset>.tsv or .csv with a column of audio files "
+            "and one of texts",
+        ),
+        Corpus(
+            "wsj",
+            "wsj",
+            "it is never downloaded: buy WSJ0 (LDC93S6A, or LDC93S6B without the second microphone) and WSJ1 "
+            "(LDC94S13A or B) from the Linguistic Data Consortium, https://catalog.ldc.upenn.edu, and put a "
+            "folder wsj with their discs (11-1.1 to 13-34.1), or with the trees wsj0 and wsj1, into the data "
+            "folder (--data)",
+            licence="by contract with the Linguistic Data Consortium",
+        ),
+    )
+}
+
+
+SHAPES = ("kaldi", "jsonl", "librispeech", "table", "folder")
+"""Readers that recognise their own layout, the surest first. Each has, beside ``prepare``,
+
+- ``subsets(source, files)``: what it finds in a folder, given the files in it; none: not its layout,
+- ``entries(source, subset, skipped)``: the utterances before their audio is looked at,
+- ``LOOK``: the layout in a few words.
+"""
+
+
+def locate(
+    corpus: Corpus, path: str, data_root: Path | None = None, recipe: Path | None = None
+) -> Path | None:
+    """Where the corpus is, or None.
+
+    Args:
+        corpus: the corpus looked for.
+        path: ``corpus.path`` of the configuration; empty: the usual name, or a folder of the corpus's name.
+        data_root: folder of corpora; None: ``$ASRKIT_DATA``.
+        recipe: folder of the recipe, in which `path` is looked for first.
+    """
+    root = data_root or (Path(os.environ["ASRKIT_DATA"]) if os.environ.get("ASRKIT_DATA") else None)
+    if path:
+        places = [folder / path for folder in (recipe, root) if folder is not None] or [Path(path)]
+    else:
+        names = [corpus.default_path, corpus.name]
+        if not corpus.archives:
+            names.append(Path(corpus.url).name or corpus.name)
+        places = [root / name for name in names] if root is not None else []
+    return next((place for place in places if place.exists()), None)

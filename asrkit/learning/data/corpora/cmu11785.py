@@ -1,0 +1,273 @@
+"""Speech homeworks of CMU 11-785, Introduction to Deep Learning: features and transcripts as NumPy arrays.
+
+The terms differ in their layouts; all of these are found by themselves at any depth up to four below the
+corpus folder:
+
+- ``<subset>/{mfcc,fbank,…}/*.npy`` with ``<subset>/{transcript,transcripts,text}/*.npy`` (2021 and later),
+- ``<subset>.npy`` with ``<subset>_labels.npy`` or ``<subset>_transcripts.npy``, for all (2018 to 2021),
+- ``*_mfccs_<subset>.npy`` with ``*_<name>_<subset>.npy``, the toy set for attention.
+
+A transcript with a label for each frame (HW1P2) becomes frame labels, and its runs the text. Of the others
+those of single characters are joined, phones and words are joined by blanks. Subsets ``train``, ``dev`` and
+``test`` also stand for the terms' own names, such as ``train-clean-100``.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, groupby, islice
+from pathlib import Path
+
+import numpy as np
+
+from asrkit.errors import DataError
+from asrkit.files import atomic_write
+from asrkit.learning.data.corpora import Skipped
+from asrkit.learning.data.corpora.common import text_lines, utterance_id
+from asrkit.recognition.audio.arrays import read_array
+from asrkit.recognition.audio.utterance import Utterance
+
+SHIFT_SECONDS = 0.01
+DEPTH = 4  # folders below the corpus folder that are searched
+PROBED = 8  # utterances that tell what transcripts are made of
+ALIASES = {
+    "train": ("train-clean-100",),
+    "dev": ("dev-clean", "valid", "val"),
+    "test": ("test-clean",),
+}
+FEATURES = ("mfcc", "mfccs", "fbank", "raw", "features")
+TEXTS = ("transcript", "transcripts", "text")
+WRAPPERS = frozenset({"[SOS]", "[EOS]", "[PAD]", "<sos>", "<eos>", "<pad>"})
+SILENCE = "[SIL]"
+PHONES = [
+    "[SIL]", "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH",
+    "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W",
+    "Y", "Z", "ZH",
+]  # fmt: skip
+"""Classes of HW1P2 in the order of their numbers."""
+ARPABET = dict(zip(PHONES, "-a@AcWYbCdDERefghIijklmnGoOprsStTUuvwyzZ", strict=True))
+"""The one character of each phone in what HW3P2 hands in."""
+PHONES_2021 = ["", "SIL", "SPN", *("H" if phone == "HH" else phone for phone in PHONES[1:])]
+ARPABET_2021 = dict(zip(PHONES_2021, " .!aAhowybcdDerEfgHiIjklmnNOYpRsStTuUvW?zZ", strict=True))
+"""The same in the autumn of 2021, when transcripts were numbers in this order."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One utterance as it lies there: features [T, F] or [F, T], and its transcript if there is one."""
+
+    id: str
+    feats: Path | np.ndarray
+    text: Path | np.ndarray | None
+
+    def features(self) -> np.ndarray:
+        if isinstance(self.feats, np.ndarray):
+            return self.feats
+        try:
+            return np.asarray(np.load(self.feats, mmap_mode="r", allow_pickle=False))
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(
+                f"cannot read {self.feats}: {error}", "it is no NumPy file, or damaged"
+            ) from error
+
+    def symbols(self) -> list[str]:
+        """Without wrappers such as ``[SOS]``; empty without a transcript."""
+        if self.text is None:
+            return []
+        array = self.text if isinstance(self.text, np.ndarray) else read_array(self.text)
+        flat = np.asarray(array).ravel().tolist()
+        found = [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in flat]
+        return [symbol for symbol in found if symbol not in WRAPPERS]
+
+
+def prepare(
+    source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
+) -> Iterator[Utterance]:
+    """See :meth:`asrkit.learning.data.corpora.Corpus.prepare`.
+
+    Features stay where they are, or are put into a file for each utterance. Frame labels go to
+    ``labels/<subset>.txt.gz`` beside `audio_out`, as lines ``id label label …``.
+    """
+    dim = feature_dim(source, subset)
+    stream = _entries(source, subset, skipped)
+    first = list(islice(stream, PROBED))
+    per_frame, separator = _kind(first, dim)
+    labels = io.BytesIO()
+    with gzip.GzipFile("", "wb", 6, labels, mtime=0) as packed:
+        for entry in chain(first, stream):
+            try:
+                feats = entry.features()
+                symbols = entry.symbols()
+                frames = _frames(feats, dim, entry.id)
+                if per_frame and symbols:
+                    if len(symbols) != frames:
+                        raise DataError(f"{len(symbols)} labels for {frames} frames")
+                    packed.write(" ".join([entry.id, *symbols]).encode() + b"\n")
+                    symbols = [symbol for symbol, _ in groupby(symbols) if symbol != SILENCE]
+            except DataError as error:
+                skipped.append(Skipped(entry.id, error.message))
+                continue
+            path = entry.feats
+            if isinstance(path, np.ndarray):
+                path = _write(audio_out / subset / f"{entry.id}.npy", path)
+            text = separator.join(symbols)
+            speaker = re.match(r"\d+(?=-)", entry.id)
+            yield Utterance(
+                entry.id,
+                str(path.absolute()),
+                0.0,
+                frames * SHIFT_SECONDS,
+                text,
+                speaker[0] if speaker else "",
+            )
+    if per_frame:
+        with atomic_write(audio_out.parent / "labels" / f"{subset}.txt.gz", "wb") as file:
+            file.write(labels.getvalue())
+
+
+def feature_dim(source: Path, subset: str) -> int:
+    """Numbers in a frame: the size that most of the first files have, as their width if there is a choice.
+
+    Raises:
+        DataError: no such subset, or no file of features in it.
+    """
+    shapes = []
+    for entry in islice(_entries(source, subset, []), PROBED):
+        with suppress(DataError):
+            shapes.append(entry.features().shape)
+    sizes = Counter(size for shape in shapes if len(shape) == 2 for size in {*shape})
+    if not sizes:
+        raise DataError(
+            f"no features in subset {subset!r} of {source}",
+            "two-dimensional arrays are needed, one an utterance",
+        )
+    widths = Counter(shape[-1] for shape in shapes)
+    return max(sizes, key=lambda size: (sizes[size], widths[size]))
+
+
+def sample_submission(source: Path) -> list[list[str]]:
+    """The rows of the sample submission handed out with the data, its header first; empty: there is none."""
+    found = sorted(p for p in _within(source) if p.suffix == ".csv" and "submission" in p.name.lower())
+    if not found:
+        return []
+    with found[0].open(encoding="utf-8-sig", newline="") as file:
+        return list(islice(csv.reader(file), 2))
+
+
+def _entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
+    places = list(_within(source))
+    for name in (subset, *ALIASES.get(subset, ())):
+        for place in places:
+            if place.is_dir() and place.name == name and (features := _child(place, FEATURES)):
+                return _files(source, features, _child(place, TEXTS), skipped)
+            if place.name == f"{name}.npy" or re.fullmatch(rf".*_mfccs?_{re.escape(name)}\.npy", place.name):
+                return _rows(place, name)
+    known = sorted(p.parent.name for p in places if p.is_dir() and p.name in FEATURES)
+    raise DataError(
+        f"no subset {subset!r} in {source}", f"there are: {', '.join(known)}" if known else "see corpus.path"
+    )
+
+
+def _within(source: Path) -> Iterator[Path]:
+    """Files and folders up to DEPTH below, the outer ones first; not those in folders of arrays."""
+    level = [source]
+    for _ in range(DEPTH):
+        level = [p for folder in level for p in sorted(folder.iterdir())]
+        yield from level
+        level = [p for p in level if p.is_dir() and p.name not in (*FEATURES, *TEXTS)]
+
+
+def _child(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
+
+
+def _files(source: Path, features: Path, texts: Path | None, skipped: list[Skipped]) -> Iterator[Entry]:
+    """A file for each utterance; transcripts of the same name, or else in the same order."""
+    paths = sorted(features.glob("*.npy"))
+    if texts is None:
+        paths = _in_test_order(source, paths)
+    written = {path.stem: path for path in texts.glob("*.npy")} if texts else {}
+    if written and not set(written) & {path.stem for path in paths} and len(written) == len(paths):
+        ordered = sorted(written.values())
+        written = {path.stem: text for path, text in zip(paths, ordered, strict=True)}
+    for path in paths:
+        id = utterance_id(path.stem)
+        if texts is not None and path.stem not in written:
+            skipped.append(Skipped(id, f"no transcript in {texts}"))
+            continue
+        yield Entry(id, path, written.get(path.stem))
+    for stem in sorted(set(written) - {path.stem for path in paths}):
+        skipped.append(Skipped(utterance_id(stem), f"a transcript without features in {features}"))
+
+
+def _rows(path: Path, name: str) -> Iterator[Entry]:
+    """One file for all utterances, and one for their transcripts."""
+    rows, beside = list(read_array(path)), _beside(path, name)
+    texts = list(read_array(beside)) if beside else []
+    if beside and len(texts) != len(rows):
+        raise DataError(
+            f"{path} has {len(rows)} utterances, {beside} has {len(texts)}", "they belong to different data"
+        )
+    if texts and np.asarray(texts[0]).dtype.kind in "iu":
+        texts = _named(texts, len(texts[0]) == len(rows[0]))
+    for number, row in enumerate(rows):
+        yield Entry(f"{name}-{number:06d}", np.asarray(row), texts[number] if texts else None)
+
+
+def _beside(path: Path, name: str) -> Path | None:
+    """The file of the transcripts of a file of features."""
+    if path.stem == name:
+        ends = ("labels", "transcripts", "transcript")
+        return next((p for end in ends if (p := path.with_name(f"{name}_{end}.npy")).exists()), None)
+    toy = path.name.split("_mfcc")[0]
+    return next((p for p in sorted(path.parent.glob(f"{toy}_*_{name}.npy")) if p != path), None)
+
+
+def _named(texts: list[np.ndarray], per_frame: bool) -> list[np.ndarray]:
+    """Numbers as the phones they stand for, where the numbers are those of a known list."""
+    names = PHONES if per_frame else PHONES_2021
+    if max(int(np.max(text, initial=0)) for text in texts) >= len(names):
+        return texts
+    return [np.array(names)[text] for text in texts]
+
+
+def _in_test_order(source: Path, paths: list[Path]) -> list[Path]:
+    """As ``test_order.csv`` has them, in terms that gave one."""
+    order = next((p for p in _within(source) if p.name == "test_order.csv"), None)
+    if order is None:
+        return paths
+    by_name = {path.name: path for path in paths}
+    listed = [line.strip().split(",")[-1] for _, line in text_lines(order)]
+    found = [by_name[name] for name in listed if name in by_name]
+    return found if len(found) == len(paths) else paths
+
+
+def _kind(entries: list[Entry], dim: int) -> tuple[bool, str]:
+    """Whether every frame has a label, and what joins the symbols of a text."""
+    per_frame, longest = [], 0
+    for entry in entries:
+        with suppress(DataError):
+            if symbols := entry.symbols():
+                longest = max([longest, *map(len, symbols)])
+                per_frame.append(len(symbols) == _frames(entry.features(), dim, entry.id))
+    frames = bool(per_frame) and all(per_frame)
+    return frames, " " if longest > 1 or frames else ""
+
+
+def _frames(feats: np.ndarray, dim: int, id: str) -> int:
+    if feats.ndim != 2 or dim not in feats.shape:
+        raise DataError(f"{id} has features of the shape {feats.shape}, not of {dim} numbers a frame")
+    return int(feats.shape[0] if feats.shape[1] == dim else feats.shape[1])
+
+
+def _write(path: Path, feats: np.ndarray) -> Path:
+    with atomic_write(path, "wb") as file:
+        np.save(file, feats.astype(np.float32), allow_pickle=False)
+    return path

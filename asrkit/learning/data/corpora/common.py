@@ -1,0 +1,201 @@
+"""What the corpus readers share: entries, ids, lines of text files, audio that is quick to read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrkit.errors import DataError, nearest
+from asrkit.learning.data.corpora import Skipped
+from asrkit.recognition.audio.reading import (
+    OVERSHOOT_SECONDS,
+    AudioInfo,
+    audio_info,
+    stream_audio,
+    write_audio,
+)
+from asrkit.recognition.audio.utterance import Utterance
+
+AUDIO_SUFFIXES = frozenset(
+    ".aif .aiff .au .caf .flac .m4a .mp3 .mp4 .oga .ogg .opus .sph .w64 .wav .wma .wv1 .wv2".split()  # noqa: SIM905
+)
+QUICK = ("WAV/PCM_16", "WAVEX/PCM_16", "FLAC/PCM_16")  # FLAC reads an order of magnitude faster than Opus
+LINE_CHARACTERS = 1 << 16
+PART_WORDS = {
+    word: part
+    for part, words in {
+        "train": ("train", "training"),
+        "dev": ("dev", "development", "valid", "validation", "val"),
+        "test": ("test", "eval", "evaluation"),
+    }.items()
+    for word in words
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a corpus says of an utterance, before its audio is looked at.
+
+    Attributes:
+        id: empty: the audio file's name, with the start behind it if it is only a part of the file.
+        audio: the file it is in.
+        copy: where a copy that is quicker to read belongs, below the folder for converted audio.
+        text: the transcript.
+        speaker: empty when unknown.
+        start: seconds from the beginning of the file.
+        duration: seconds; None: to the end of the file.
+        place: where it is written, for messages; empty: its id will do.
+    """
+
+    id: str
+    audio: Path
+    copy: Path
+    text: str
+    speaker: str = ""
+    start: float = 0.0
+    duration: float | None = None
+    place: str = ""
+
+    def utterance(self, audio: str, length: float) -> Utterance:
+        """The utterance in `audio` of `length` seconds. Raises DataError when it is not in there."""
+        duration = part_of(length, self.start, self.duration)
+        whole = self.audio.stem if duration == length else f"{self.audio.stem}-{round(self.start * 1000):07d}"
+        return Utterance(self.id or utterance_id(whole), audio, self.start, duration, self.text, self.speaker)
+
+
+def read_entries(
+    entries: Iterable[Entry], audio_out: Path, sample_rate: int, skipped: list[Skipped]
+) -> Iterator[Utterance]:
+    """The utterances of `entries`, in audio that is quick to read; the others are named in `skipped`."""
+    for entry in entries:
+        try:
+            audio, length = quick_audio(entry.audio, audio_out / entry.copy, sample_rate)
+            yield entry.utterance(audio, length)
+        except DataError as error:
+            skipped.append(Skipped(entry.place or entry.id, error.message))
+
+
+def quick_audio(source: Path, target: Path, sample_rate: int) -> tuple[str, float]:
+    """Absolute path and seconds of `source` in a form that is quick to read again and again.
+
+    That is `source` itself when it is 16-bit WAV or FLAC, mono, at `sample_rate`; else `target`, a FLAC copy
+    made when there is none, or an older one, or one at another rate.
+
+    Raises:
+        DataError: `source` cannot be read.
+    """
+    info = audio_info(source)
+    if info.format in QUICK and info.channels == 1 and info.sample_rate == sample_rate:
+        return str(source.absolute()), info.duration
+    copy = _copy_info(source, target, sample_rate)
+    if copy is None:
+        write_audio(target, stream_audio(source, sample_rate), sample_rate)
+        copy = audio_info(target)
+    return str(target.absolute()), copy.duration
+
+
+def _copy_info(source: Path, target: Path, sample_rate: int) -> AudioInfo | None:
+    """The copy's header when it still serves."""
+    if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+        return None
+    info = audio_info(target)
+    return info if info.sample_rate == sample_rate else None
+
+
+def part_of(length: float, start: float, duration: float | None) -> float:
+    """Seconds of the part of a file `length` seconds long that begins at `start`.
+
+    A part may end up to half a second beyond the file, and is cut there.
+
+    Raises:
+        DataError: there is no such part.
+    """
+    wanted = length - start if duration is None else float(duration)
+    if not 0 <= start < length or not 0 < wanted <= length - start + OVERSHOOT_SECONDS:
+        raise DataError(f"no part from {start:g} s of {wanted:g} s in {length:.2f} s of audio")
+    return min(wanted, length - start)
+
+
+def copy_of(path: Path, home: Path) -> Path:
+    """Where a copy of `path` belongs: as it lies in `home`, or in the file system when it is not there."""
+    resolved, base = path.resolve(), home.resolve()
+    inside = resolved.relative_to(base if resolved.is_relative_to(base) else resolved.anchor)
+    return inside.with_name(inside.name + ".flac")
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files below `folder` that are not hidden, sorted; links to folders are followed once."""
+    found: list[Path] = []
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
+        if real not in seen:
+            found += (Path(place, name) for name in names if not name.startswith("."))
+        seen.add(real)
+    return sorted(found)
+
+
+def part_named(subset: str) -> str:
+    """``train``, ``dev`` or ``test`` when the name of a subset says so, as in ``dev-clean``; else empty.
+
+    The last such word counts, so that ``data/train_dev`` is a ``dev``.
+    """
+    words = [PART_WORDS[word] for word in re.split(r"[^a-z]+", subset.lower()) if word in PART_WORDS]
+    return words[-1] if words else ""
+
+
+def names_parts(subsets: Iterable[str]) -> bool:
+    """Whether names divide a corpus: one is of a ``train``, or there are both a ``dev`` and a ``test``."""
+    parts = set(map(part_named, subsets))
+    return "train" in parts or {"dev", "test"} <= parts
+
+
+def utterance_id(name: str | Path) -> str:
+    """`name` as an id: folders joined with ``-``, blanks and brackets (which trn files use) with ``_``."""
+    return re.sub(r"[\s()]+", "_", "-".join(Path(name).parts))
+
+
+def subset_folder(source: Path, subset: str) -> Path:
+    """The folder of a subset; ``.`` is `source` itself. Raises DataError naming the folders there are."""
+    folder = source / subset
+    if not folder.is_dir():
+        there = [p.name for p in source.iterdir() if p.is_dir()] if source.is_dir() else []
+        raise DataError(
+            f"no folder {subset!r} in {source}",
+            nearest(subset, there) if there else "'.' is the folder itself",
+        )
+    return folder
+
+
+def first_line(path: Path) -> str:
+    """The first line that is not blank, as far as it matters; empty if there is none or it is not UTF-8."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            while line := file.readline(LINE_CHARACTERS):
+                if line.strip():
+                    return line.rstrip("\n")
+    except (OSError, UnicodeDecodeError):
+        pass
+    return ""
+
+
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines of a UTF-8 file that are not blank. Raises DataError."""
+    lines = read_text(path).split("\n")
+    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def read_text(path: Path) -> str:
+    """The content of a UTF-8 file, without a byte-order mark. Raises DataError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}", "look at corpus.path") from None
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not UTF-8 text (byte {error.start})", "convert it: iconv -t UTF-8"
+        ) from None

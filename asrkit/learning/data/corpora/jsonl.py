@@ -1,0 +1,99 @@
+"""Manifests as NeMo writes them: a file ``<subset>.jsonl`` (or ``.json``) with a JSON object a line.
+
+Keys: ``audio_filepath`` (relative paths start at the manifest), ``text``; optional ``duration`` and
+``offset`` in seconds, ``speaker``, ``id``. Usual other names of the first two and of the speaker do as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkit.errors import DataError, nearest
+from asrkit.learning.data.corpora import Skipped
+from asrkit.learning.data.corpora.common import (
+    Entry,
+    copy_of,
+    first_line,
+    read_entries,
+    text_lines,
+    utterance_id,
+)
+from asrkit.recognition.audio.utterance import Utterance
+
+LOOK = 'JSONL manifests, with a line {"audio_filepath": …, "text": …} an utterance'
+SUFFIXES = (".jsonl", ".json")
+AUDIO = ("audio_filepath", "audio", "wav", "audio_path", "path", "file")
+TEXT = ("text", "txt", "transcript", "sentence")
+SPEAKER = ("speaker", "speaker_id", "spk_id", "client_id")
+
+
+def prepare(
+    source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
+) -> Iterator[Utterance]:
+    """See :meth:`asrkit.learning.data.corpora.Corpus.prepare`."""
+    return read_entries(entries(source, subset, skipped), audio_out, sample_rate, skipped)
+
+
+def subsets(source: Path, files: Sequence[Path]) -> list[str]:
+    """See :data:`asrkit.learning.data.corpora.SHAPES`."""
+    manifests = (path for path in files if path.suffix in SUFFIXES and _is_manifest(path))
+    return sorted({path.relative_to(source).with_suffix("").as_posix() for path in manifests})
+
+
+def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
+    """See :data:`asrkit.learning.data.corpora.SHAPES`."""
+    manifest = _manifest(source, subset)
+    for number, line in text_lines(manifest):
+        place = f"{manifest.name}:{number}"
+        try:
+            yield _entry(manifest.parent, json.loads(line), place)
+        except (ValueError, TypeError, AttributeError):
+            skipped.append(Skipped(place, "not a JSON object with keys of the right types", "malformed"))
+        except KeyError as error:
+            kind = "no text" if error.args[0] == TEXT[0] else "malformed"
+            skipped.append(Skipped(place, f"no key {error}", kind))
+
+
+def _manifest(source: Path, subset: str) -> Path:
+    for suffix in SUFFIXES:
+        if (source / f"{subset}{suffix}").is_file():
+            return source / f"{subset}{suffix}"
+    there = [p.stem for p in source.iterdir() if p.suffix in SUFFIXES] if source.is_dir() else []
+    raise DataError(
+        f"no {subset}.jsonl in {source}", nearest(subset, there) if there else "set corpus.path to its folder"
+    )
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether the first line has an audio file and a text."""
+    try:
+        first = json.loads(first_line(path))
+    except ValueError:
+        return False
+    return isinstance(first, dict) and any(k in first for k in AUDIO) and any(k in first for k in TEXT)
+
+
+def _entry(folder: Path, entry: dict[str, Any], place: str) -> Entry:
+    path, text, start = folder / _first(entry, AUDIO), _first(entry, TEXT), float(entry.get("offset") or 0.0)
+    if not isinstance(text, str):
+        raise TypeError
+    duration = entry.get("duration")
+    name, speaker = entry.get("id"), next((entry[key] for key in SPEAKER if key in entry), None)
+    return Entry(
+        utterance_id(str(name)) if name else "",
+        path,
+        copy_of(path, folder),
+        text,
+        str(speaker or ""),
+        start,
+        None if duration is None else float(duration),
+        place,
+    )
+
+
+def _first(entry: dict[str, Any], names: Sequence[str]) -> Any:
+    """The value of the first of `names` that there is. Raises KeyError."""
+    return entry[next((name for name in names if name in entry), names[0])]

@@ -1,0 +1,92 @@
+"""LJ Speech (Ito and Johnson 2017): 13,100 clips of one reader, 24 hours, 22.05 kHz WAV, public domain.
+
+``metadata.csv`` has ``id|text|normalised text`` a line, with numbers written out in the last field, and
+``wavs/`` the audio. Quotes are text: it is not CSV. Copies with two fields are read too.
+
+The corpus comes without sets. Of the utterances sorted by id, the last 250 are ``test``, the 250 before them
+``dev`` and the others ``train``, as in ESPnet (``egs2/ljspeech/tts1/local/data.sh``: eval1, dev, tr_no_dev).
+Of fewer than 2,500 utterances, a tenth, at least one, takes the place of 250.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from asrkit.errors import DataError, nearest
+from asrkit.learning.data.corpora import Skipped
+from asrkit.learning.data.corpora.common import AUDIO_SUFFIXES, quick_audio, subset_folder, text_lines
+from asrkit.learning.data.download import extract
+from asrkit.recognition.audio.utterance import Utterance
+
+HELD_OUT = 250  # utterances in dev and in test
+SUBSETS = ("train", "dev", "test")
+SPEAKER = "LJ"
+ID = re.compile(r"[^\s/\\()]+")  # it names a file, and trn files have it in brackets
+
+
+def prepare(
+    source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
+) -> Iterator[Utterance]:
+    """See :meth:`.Corpus.prepare`; `source` is the folder, its parent or the archive.
+
+    The text is the normalised one where there is any. Lines without audio, audio without a line and
+    malformed lines belong to no subset: they are reported with ``train``.
+    """
+    if subset not in SUBSETS:
+        raise DataError(f"LJ Speech has no subset {subset!r}", nearest(subset, SUBSETS))
+    if source.is_file():
+        extract(source, audio_out / "archive")
+        source = audio_out / "archive"
+    root = source if (source / "metadata.csv").exists() else source / "LJSpeech-1.1"
+    texts, strays = _texts(root / "metadata.csv")
+    recordings = {
+        path.stem: path
+        for path in sorted(subset_folder(root, "wavs").iterdir())
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+    }
+    strays += [Skipped(name, "no such audio in wavs") for name in texts if name not in recordings]
+    unwritten = [name for name in recordings if name not in texts]
+    strays += [Skipped(name, "audio without a line in metadata.csv") for name in unwritten]
+    if subset == "train":
+        skipped += strays
+    for name in split(texts.keys() & recordings.keys())[subset]:
+        try:
+            audio, duration = quick_audio(recordings[name], audio_out / f"{name}.flac", sample_rate)
+        except DataError as error:
+            skipped.append(Skipped(name, error.message))
+            continue
+        yield Utterance(name, audio, 0.0, duration, texts[name], SPEAKER)
+
+
+def split(ids: set[str]) -> dict[str, list[str]]:
+    """Ids of each subset, sorted; see above.
+
+    Raises:
+        DataError: fewer than three ids cannot make three sets.
+    """
+    if len(ids) < len(SUBSETS):
+        raise DataError(
+            f"{len(ids)} utterances have both audio and text; train, dev and test need one each",
+            "look for wavs/ and metadata.csv of the same ids in corpus.path",
+        )
+    ordered = sorted(ids)
+    held_out = min(HELD_OUT, max(1, len(ordered) // 10))
+    parts = (slice(-2 * held_out), slice(-2 * held_out, -held_out), slice(-held_out, None))
+    return {name: ordered[part] for name, part in zip(SUBSETS, parts, strict=True)}
+
+
+def _texts(metadata: Path) -> tuple[dict[str, str], list[Skipped]]:
+    """Id to text, the last field that is not empty; and the lines that cannot be used."""
+    texts: dict[str, str] = {}
+    strays: list[Skipped] = []
+    for number, line in text_lines(metadata):
+        name, *fields = (field.strip() for field in line.split("|"))
+        if not 1 <= len(fields) <= 2 or not ID.fullmatch(name):
+            strays.append(Skipped(f"{metadata.name}:{number}", "not `id|text|normalised text`"))
+        elif name in texts:
+            strays.append(Skipped(name, "a second line of this id"))
+        else:
+            texts[name] = fields[-1] or fields[0]
+    return texts, strays

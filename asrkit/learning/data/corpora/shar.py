@@ -1,0 +1,74 @@
+"""Corpora kept as lhotse Shar: shards of cuts with their recordings in tar files beside them.
+
+A subset is a folder with ``cuts.*.jsonl.gz`` and ``recording.*.tar``. The audio stays where it is: utterances
+name their part of a tar file, as :mod:`asrkit.recognition.audio.reading` reads it.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from asrkit.errors import DataError
+from asrkit.learning.data.corpora import Skipped
+from asrkit.learning.data.corpora.common import subset_folder, utterance_id
+from asrkit.recognition.audio.utterance import Utterance
+
+
+def prepare(
+    source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
+) -> Iterator[Utterance]:
+    """See :meth:`asrkit.learning.data.corpora.Corpus.prepare`. Each supervision of a cut is an utterance."""
+    from lhotse.serialization import load_jsonl
+
+    folder = subset_folder(source, subset)
+    for cuts, recordings in _shards(folder):
+        try:
+            audio = _members(recordings)
+            for cut in load_jsonl(cuts):
+                if not cut.get("supervisions"):
+                    skipped.append(Skipped(cut["id"], "no supervision"))
+                for supervision in cut.get("supervisions", ()):
+                    id = utterance_id(supervision["id"])
+                    if cut["id"] not in audio:
+                        skipped.append(Skipped(id, f"no audio in {recordings.name}"))
+                        continue
+                    # A supervision may reach beyond a cut that was made of a part of it.
+                    begin = max(0.0, supervision["start"])
+                    end = min(cut["duration"], supervision["start"] + supervision["duration"])
+                    yield Utterance(
+                        id,
+                        audio[cut["id"]],
+                        cut["start"] + begin,
+                        end - begin,
+                        supervision.get("text") or "",
+                        supervision.get("speaker") or "",
+                    )
+        except (OSError, ValueError, KeyError, TypeError, EOFError, tarfile.TarError) as error:
+            raise DataError(
+                f"cannot read the Shar in {folder}, {cuts.name}: {error}", "it is damaged, or incomplete"
+            ) from error
+
+
+def _shards(folder: Path) -> list[tuple[Path, Path]]:
+    """The manifests of the cuts, each with the tar file of their recordings."""
+    cuts, tars = sorted(folder.glob("cuts.*.jsonl*")), sorted(folder.glob("recording.*.tar"))
+    if not cuts or len(cuts) != len(tars):
+        raise DataError(
+            f"no Shar in {folder}: {len(cuts)} of cuts.*.jsonl.gz and {len(tars)} of recording.*.tar",
+            "a folder with as many of either is needed, one a subset",
+        )
+    return list(zip(cuts, tars, strict=True))
+
+
+def _members(path: Path) -> dict[str, str]:
+    """Where the audio of each cut is: cut id -> part of a tar file."""
+    from asrkit.recognition.audio.reading import tar_part
+
+    with tarfile.open(path) as tar:
+        return {
+            Path(member.name).stem: tar_part(path.absolute(), member.offset_data, member.size)
+            for member in tar
+            if member.isfile() and Path(member.name).suffix not in (".json", ".nodata")
+        }

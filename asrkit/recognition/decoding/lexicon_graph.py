@@ -1,0 +1,118 @@
+"""What the decoders with a lexicon share: its graph, and the word n-gram model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from asrkit.errors import DataError, UsageError
+from asrkit.recognition.decoding.lexicon_kernels import Graph, WordModel, look_ahead
+from asrkit.recognition.ngram.model import EOS_ID, UNK_ID, NgramModel, read_ngram
+from asrkit.recognition.text.spellings import Spellings
+
+
+def lexicon_graph(
+    spellings: Spellings,
+    vocab: int,
+    *,
+    blank: int = -1,
+    separator: int | None = None,
+    silence: Sequence[int] = (),
+) -> Graph:
+    """The graph of all sequences of words; words that share a beginning share its states.
+
+    Args:
+        spellings: of the words.
+        vocab: number of tokens.
+        blank: id of blank, which no spelling may hold.
+        separator: token that stands between words, but not before the first or after the last.
+        silence: tokens that together may come before, between and after words.
+
+    Raises:
+        DataError: a spelling is empty or holds something that is no token.
+    """
+    words = np.repeat(np.arange(len(spellings.words)), spellings.counts)
+    lengths, flat = spellings.lengths, spellings.tokens
+    if silence:
+        words, lengths = np.append(words, -1), np.append(lengths, len(silence))
+        flat = np.append(flat, silence)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    wrong = np.bincount(rows, (flat < 0) | (flat >= vocab) | (flat == blank), len(lengths)) + (lengths == 0)
+    if wrong.any():
+        row = int(wrong.argmax())
+        text, spelling = spellings.words[words[row]], flat[rows == row].tolist()
+        raise DataError(f"the spelling {spelling} of {text!r} in the lexicon", "use ids of tokens")
+    starts = np.cumsum(lengths) - lengths
+    state, states = np.zeros(len(lengths), np.int64), 1
+    inside = []
+    for depth in range(int(lengths.max()) - 1):
+        longer = np.flatnonzero(lengths > depth + 1)
+        shared, place = np.unique(state[longer] * vocab + flat[starts[longer] + depth], return_inverse=True)
+        targets = states + np.arange(len(shared))
+        inside.append(np.stack([shared // vocab, shared % vocab, targets, np.full(len(shared), -1)]))
+        state[longer], states = targets[place], states + len(shared)
+    complete = 0
+    if separator is not None:
+        states, complete = states + 1, states
+        inside.append(np.array([[complete], [separator], [0], [-1]]))
+    ends = np.stack([state, flat[starts + lengths - 1], np.full(len(state), complete), words])
+    arcs = np.concatenate([*inside, ends], axis=1).astype(np.int32)
+    arcs = arcs[:, np.lexsort(arcs[::-1])]
+    arcs = arcs[:, np.append(True, (arcs[:, 1:] != arcs[:, :-1]).any(axis=0))]
+    sources, tokens, targets, names = np.ascontiguousarray(arcs)
+    final = np.arange(states) == complete
+    first = np.searchsorted(sources, np.arange(states + 1))
+    return Graph(first, tokens, targets, names, final, np.zeros(states))
+
+
+def word_model(
+    graph: Graph, words: Sequence[str], lm: NgramModel | Path | None, weight: float, bonus: float
+) -> WordModel:
+    """The language model for a lexicon's words, and ``graph.ahead`` filled by its unigrams.
+
+    Args:
+        graph: of the lexicon.
+        words: the lexicon's words in order.
+        lm: n-gram model of words, or its ARPA file; None gives every sentence the log probability 0.
+        weight: of its log probabilities.
+        bonus: added for each word.
+
+    Raises:
+        UsageError: a negative weight.
+        DataError: a faulty ARPA file.
+    """
+    if not weight >= 0:
+        raise UsageError(f"language model weight {weight}", "it must not be negative")
+    if lm is None:
+        one, two = np.zeros(1, np.int64), np.zeros(2, np.int32)
+        sure, ids = np.zeros(2, np.float32), np.zeros(len(words), np.int64)
+        model = WordModel(one, sure, sure, two, two, 1, ids, 0, 0, 0.0, float(bonus))
+    else:
+        if not isinstance(lm, NgramModel):
+            lm = read_ngram(lm)
+        model = WordModel(
+            keys=lm.keys,
+            log_probs=lm.log_probs,
+            backoffs=lm.backoffs,
+            suffixes=lm.suffixes,
+            contexts=lm.contexts,
+            size=len(lm.words),
+            ids=np.array([lm.ids.get(word, UNK_ID) for word in words]),
+            start=lm.start,
+            end=EOS_ID,
+            weight=float(weight),
+            bonus=float(bonus),
+        )
+    look_ahead(graph, model.weight * model.log_probs[1 + model.ids].astype(np.float64) + model.bonus)
+    return model
+
+
+def check_beam(size: int, threshold: float, nbest: int = 1, tokens: int = 0) -> None:
+    """Raises UsageError for a beam without room."""
+    if size < 1 or nbest < 1 or tokens < 0 or not threshold > 0:
+        raise UsageError(
+            f"beam size {size}, threshold {threshold}, n-best {nbest}, tokens {tokens}",
+            "sizes must be at least 1, the threshold above 0, tokens at least 0",
+        )

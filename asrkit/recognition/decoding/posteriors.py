@@ -1,0 +1,100 @@
+"""What the CTC decoders share: cutting utterances out of a batch, and naming what was decoded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from asrkit.errors import DataError
+from asrkit.recognition.decoding.hypothesis import Hypothesis
+
+IMPOSSIBLE = np.float32(-1e30)  # in place of -inf, so that a search always ends with something
+
+
+class Utterance(NamedTuple):
+    """Log posteriors f32[T, V] of valid frames; of each frame the best token int64[T] and its own f32[T]."""
+
+    frames: np.ndarray
+    path: np.ndarray
+    best: np.ndarray
+
+
+def utterances(log_probs: np.ndarray, lens: np.ndarray) -> list[Utterance]:
+    """Cut a batch into utterances.
+
+    Args:
+        log_probs: log posteriors f32[B, T, V].
+        lens: int64[B], valid frames.
+
+    Raises:
+        DataError: a frame holds NaN or +inf, or gives no token a probability above zero.
+    """
+    log_probs = np.asarray(log_probs, np.float32)
+    cut = []
+    for index, length in enumerate(lens):
+        frames = np.ascontiguousarray(log_probs[index, :length])
+        path = frames.argmax(axis=1)
+        best = frames[np.arange(len(path)), path]
+        if not np.isfinite(best).all():
+            frame = int(np.argmin(np.isfinite(best)))
+            raise DataError(
+                f"utterance {index} of the batch: the posteriors of frame {frame} are not a distribution "
+                f"(largest log posterior: {best[frame]})",
+                "look for NaN in the audio or the model's weights",
+            )
+        cut.append(Utterance(frames, path, best))
+    return cut
+
+
+def stretches(blanks: np.ndarray, most: int, pause: int) -> list[slice]:
+    """Cut an utterance in the middle of pauses, as evenly as they allow.
+
+    Args:
+        blanks: bool[T], whether blank is the best token of a frame.
+        most: frames that stretches should not be longer than. Of the pauses that leave one between half as
+            long and as long, the longest is taken; without any, the next one.
+        pause: so many such frames, one after the other, make a pause.
+    """
+    silent = np.flatnonzero(np.diff(blanks, prepend=False, append=False))
+    starts, ends = silent[::2], silent[1::2]
+    long = ends - starts >= pause
+    lengths, middles = (ends - starts)[long], ((starts + ends) // 2)[long]
+    cuts = [0]
+    while len(blanks) - cuts[-1] > most:
+        within = (middles >= cuts[-1] + most // 2) & (middles <= cuts[-1] + most)
+        after = middles[middles > cuts[-1] + most]
+        if within.any():
+            cuts.append(int(middles[within][np.argmax(lengths[within])]))
+        elif len(after):
+            cuts.append(int(after[0]))
+        else:
+            break
+    return [slice(begin, end) for begin, end in zip(cuts, [*cuts[1:], len(blanks)], strict=True)]
+
+
+def ctc_hypothesis(
+    tokens: Sequence[int], score: float, spans: np.ndarray, peaks: np.ndarray, frame_seconds: float
+) -> Hypothesis:
+    """A hypothesis from CTC alone.
+
+    Its utterance confidence is ``exp(score / U)``, the geometric mean over the tokens of the sequence's
+    posterior; an empty one counts as one token.
+
+    Args:
+        tokens: token ids, length U.
+        score: log probability.
+        spans: int[U, 2], each token's first frame and the one after its last.
+        peaks: float32[U], each token's best log posterior in its frames.
+        frame_seconds: seconds per frame.
+    """
+    return Hypothesis(
+        tokens=tuple(tokens),
+        score=score,
+        parts={"ctc": score},
+        times=(spans * frame_seconds).astype(np.float32),
+        token_confidence=np.exp(peaks),
+        confidence=math.exp(score / max(1, len(tokens))),
+    )
