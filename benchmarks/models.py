@@ -23,12 +23,13 @@ import torch
 
 from asrkit.cli.process import keep_freed_memory
 from asrkit.config import Config, load_config
+from asrkit.config.decoders import decoders_for
 from asrkit.learning.features.frontend import Frontend
 from asrkit.learning.models.asr import AsrModel, Batch, build_model
 from asrkit.learning.training.hardware import autocast, choose_precision
 from asrkit.learning.training.loop import make_optimizer
 from asrkit.recognition.audio.reading import read_audio
-from asrkit.recognition.decoding import DECODERS, Resources, decoders_for
+from asrkit.recognition.decoding import MAKERS, Resources
 from asrkit.recognition.text.labels import LabelCounts, LabelSet
 from asrkit.recognition.text.tokenizer import CharTokenizer
 
@@ -89,10 +90,10 @@ def decode_seconds(model: AsrModel, config: Config, tokenizer: CharTokenizer, ba
     labels = LabelSet.of(tokenizer)
     counts = LabelCounts.of([np.zeros(1, np.int64)], len(labels.names))
     usable = decoders_for(model.heads)  # without a language model
-    decoder = DECODERS[config.decode.decoder if config.decode.decoder in usable else "ctc-beam"]
+    name = config.decode.decoder if config.decode.decoder in usable else "ctc-beam"
     seconds = 0.01 * model.stride
     with torch.inference_mode():
-        search = decoder.make(
+        search = MAKERS[name](
             Resources(model.eval(), tokenizer, config.decode, seconds, labels=labels, counts=counts)
         )
         start = time.process_time()

@@ -127,7 +127,7 @@ def command(
         raise UsageError(f"a file of {form} holds one recording, not {count}", "give a folder: -o FOLDER/")
     with without_looking_for_cycles():
         recognizer = load(model, device=device, threads=threads)
-        from asrkit.recognition.decoding import DECODERS, decoders_for, refuse_idle_weights, require_decoder
+        from asrkit.config.decoders import DECODERS, decoders_for, refuse_idle_weights, require_decoder
         from asrkit.recognition.recognizer import whole_file
     settings = recognizer.settings
     settings = replace(

@@ -26,9 +26,9 @@ def command(
     its recipe (decode.tune) is taken. What is chosen goes to tuned.json, and is used whenever the experiment
     decodes.
     """
+    from asrkit.config.decoders import refuse_idle_weights, require_decoder
     from asrkit.learning.data.manifest import read_manifest
     from asrkit.learning.recipe.tune import tune_weights
-    from asrkit.recognition.decoding import refuse_idle_weights, require_decoder
     from asrkit.recognition.recognizer import Recognizer
 
     dev = experiment / "check" / "dev.jsonl.gz"

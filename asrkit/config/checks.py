@@ -37,8 +37,8 @@ def _validate_value(key: str, current: Any, meta: Mapping[str, Any]) -> None:
 
 
 def _validate_names(config: Config) -> None:
+    from asrkit.config.decoders import refuse_idle_weights, require_decoder
     from asrkit.learning.data.corpora import CORPORA
-    from asrkit.recognition.decoding import refuse_idle_weights, require_decoder
     from asrkit.recognition.text.normalize import NORMALIZERS
 
     for key, table in (("corpus.name", CORPORA), ("text.normalizer", NORMALIZERS)):

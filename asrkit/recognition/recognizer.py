@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from asrkit.config import Config, DecodeConfig, with_weights
+from asrkit.config.decoders import DECODERS, require_decoder
 from asrkit.errors import AsrkitError, ConfigError, DataError, ModelError
 from asrkit.learning.features.cmvn import Cmvn, CmvnStats
 from asrkit.learning.features.frontend import make_frontend
@@ -29,7 +30,7 @@ from asrkit.parallel import ahead
 from asrkit.recognition.audio.pieces import cut_at_pauses
 from asrkit.recognition.audio.reading import as_wave, stream_audio
 from asrkit.recognition.audio.utterance import Utterance
-from asrkit.recognition.decoding import DECODERS, Resources, require_decoder
+from asrkit.recognition.decoding import MAKERS, Resources
 from asrkit.recognition.decoding.hypothesis import Hypothesis
 from asrkit.recognition.features.signal import read_signal
 from asrkit.recognition.ngram.g2p import open_tokenizer
@@ -247,7 +248,7 @@ class Recognizer:
                     self.counts,
                     self.ctc_prior,
                 )
-                self._made = (self.settings, decoder.make(given))
+                self._made = (self.settings, MAKERS[decoder.name](given))
             search = self._made[1]
         return search(encoded)
 

@@ -13,8 +13,8 @@ import pytest
 from conftest import PROMPTS, Run
 from families import COUNTS, CTC, FAMILIES, QUICK, small_recipe
 
+from asrkit.config.decoders import decoders_for
 from asrkit.learning.training.checkpoint import checkpoints, read_state
-from asrkit.recognition.decoding import decoders_for
 from asrkit.recognition.recognizer import Recognizer
 
 

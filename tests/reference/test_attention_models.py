@@ -31,7 +31,7 @@ from asrkit.learning.models.encoded import Encoded
 from asrkit.learning.models.encoders.tdnn import TdnnEncoder
 from asrkit.learning.models.encoders.transformer import ConformerEncoder, TransformerEncoder
 from asrkit.learning.padding import valid_mask
-from asrkit.recognition.decoding import DECODERS, Resources
+from asrkit.recognition.decoding import MAKERS, Resources
 from asrkit.recognition.decoding.hypothesis import Hypothesis
 from asrkit.recognition.ngram.model import estimate
 from asrkit.recognition.text.tokenizer import CharTokenizer
@@ -450,7 +450,7 @@ def numpy_step(model: AsrModel, encoded: Encoded) -> Callable[[Tokens], np.ndarr
 def decode(
     model: AsrModel, encoded: Encoded, name: str, lm: LanguageModel | None = None, **settings: Any
 ) -> list[Hypothesis]:
-    decoder = DECODERS[name].make(Resources(model, TOKENIZER, DecodeConfig(**settings), 0.01, lm=lm))
+    decoder = MAKERS[name](Resources(model, TOKENIZER, DecodeConfig(**settings), 0.01, lm=lm))
     return decoder(encoded)[0]
 
 

@@ -28,6 +28,7 @@ from asrkit.config import (
     parse_config,
     validate,
 )
+from asrkit.config.decoders import DECODERS, decoders_for
 from asrkit.errors import UsageError
 from asrkit.learning.features.cmvn import Cmvn
 from asrkit.learning.features.frontend import Frontend
@@ -39,7 +40,7 @@ from asrkit.learning.models.weights import load_weights, save_weights
 from asrkit.learning.padding import valid_mask
 from asrkit.learning.recipe.library import find_recipe, fragments
 from asrkit.recognition.audio.reading import read_audio
-from asrkit.recognition.decoding import DECODERS, Resources, decoders_for
+from asrkit.recognition.decoding import MAKERS, Resources
 from asrkit.recognition.decoding.hypothesis import Hypothesis
 from asrkit.recognition.ngram.model import NgramModel, estimate
 from asrkit.recognition.text.labels import LabelCounts, LabelSet
@@ -360,7 +361,7 @@ def resources(model: AsrModel, speech: Speech, lm: LanguageModel | None = None, 
 
 def search(name: str, given: Resources, encoded: Encoded) -> list[list[Hypothesis]]:
     with torch.inference_mode():
-        return DECODERS[name].make(given)(encoded)
+        return MAKERS[name](given)(encoded)
 
 
 @torch.no_grad()
@@ -456,3 +457,7 @@ def test_neural_language_models_join_the_beam(decoder: str, look_back: str, spee
             text = Batch([""], torch.zeros(1, 0, 0), torch.zeros(1), tokens, torch.tensor([len(best.tokens)]))
             with torch.no_grad():
                 assert best.parts["lm"] == pytest.approx(-float(lm.network.loss(text).total), abs=1e-4)
+
+
+def test_every_decoder_has_its_search() -> None:
+    assert MAKERS.keys() == DECODERS.keys()

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asrkit.config.decoders import DECODERS, decoders_for, require_decoder
 from asrkit.errors import DataError, UsageError
-from asrkit.recognition.decoding import DECODERS, decoders_for, require_decoder
 from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
 from asrkit.recognition.decoding.ctc_kernels import compiled
 from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search

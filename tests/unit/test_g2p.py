@@ -17,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from asrkit.config import TextConfig
 from asrkit.errors import DataError, ModelError, UsageError
-from asrkit.learning.lm import g2p
+from asrkit.recognition.ngram import g2p
 from asrkit.recognition.ngram.g2p import MODEL, G2p, open_tokenizer, predict_unknown
 from asrkit.recognition.ngram.g2p_kernels import best_alignments, expected_counts, number
 from asrkit.recognition.text.folding import FOLD48, PHONES39, fold39

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkit.errors import ConfigError, DataError, UsageError
-from asrkit.learning.lm import binary
 from asrkit.recognition.decoding.ngram_scorer import TokenNgramScorer
+from asrkit.recognition.ngram import binary
 from asrkit.recognition.ngram.model import (
     BOS_ID,
     LOG_10,

@@ -12,7 +12,7 @@ from asrkit.errors import UsageError, nearest
 
 def root() -> Path:
     """The folder that holds ``recipes/`` and ``conf/``."""
-    source = Path(__file__).resolve().parents[2]
+    source = Path(__file__).resolve().parents[3]
     installed = [Path(sysconfig.get_path("data")), Path(sys.prefix)]
     for place in [source, *(base / "share" / "asrkit" for base in installed)]:
         if (place / "recipes").is_dir() and (place / "conf").is_dir():

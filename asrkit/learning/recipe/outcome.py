@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
+from asrkit.config.decoders import DECODERS
 from asrkit.errors import DataError
 from asrkit.learning.models.weights import SCALE
 from asrkit.learning.recipe.homework import Homework
@@ -34,7 +35,6 @@ from asrkit.learning.report.results import (
 )
 from asrkit.learning.training.checkpoint import checkpoints, read_state
 from asrkit.recognition.audio.utterance import Utterance
-from asrkit.recognition.decoding import DECODERS
 from asrkit.recognition.parts import newest_weights
 from asrkit.recognition.scoring.bootstrap import confidence_interval
 from asrkit.recognition.scoring.rates import RATES, ErrorCounts

@@ -15,7 +15,7 @@ from typing import Any
 from asrkit.files import atomic_write, write_json
 from asrkit.recognition.scoring.rates import ErrorCounts
 
-_SOURCE = Path(__file__).resolve().parents[2]
+_SOURCE = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
-"""Decoders: the one table of them, and which of them a model's heads and language model allow."""
+"""The searches of all decoders, each made from a model and its settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from asrkit.errors import UsageError, nearest
+from asrkit.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,34 +53,6 @@ class Resources:
     labels: LabelSet | None = None
     counts: LabelCounts | None = None
     ctc_prior: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """A decoder a recipe can name.
-
-    Attributes:
-        name: its name in ``decode.decoder``.
-        needs: heads the model must have.
-        make: the search for these resources; imports what it needs when called.
-        lm: kinds of language model it needs one of; empty: none.
-        weights: settings that change what it finds; ``lm_weight`` also belongs to a fused language model.
-        beam: it keeps a beam, and can return n-best lists.
-        words: it gives words whatever the tokens are.
-    """
-
-    name: str
-    needs: frozenset[str]
-    make: Callable[[Resources], Search]
-    lm: frozenset[str] = frozenset()
-    weights: frozenset[str] = frozenset()
-    beam: bool = True
-    words: bool = False
-
-    @property
-    def peaky(self) -> bool:
-        """Its times say where a token was emitted, not from when to when it sounds."""
-        return FRAME.isdisjoint(self.needs)
 
 
 def _ctc_greedy(given: Resources) -> Search:
@@ -316,117 +288,16 @@ def _ctc_frame_seconds(given: Resources) -> float:
     return given.frame_seconds / given.model.config.ctc_frames
 
 
-CTC, ATTENTION, FRAME = (frozenset({head}) for head in ("ctc", "attention", "frame"))
-WORDS = frozenset({"word-ngram"})
-FUSED = frozenset({"token-ngram", "lstm", "transformer"})
-"""Kinds of language model that label-synchronous search takes in where there is one."""
-
-DECODERS = {
-    decoder.name: decoder
-    for decoder in (
-        Decoder("ctc-greedy", CTC, _ctc_greedy, beam=False),
-        Decoder("ctc-beam", CTC, _ctc_beam, weights=frozenset({"beam_size"})),
-        Decoder("attention-greedy", ATTENTION, _attention_greedy, beam=False),
-        Decoder(
-            "attention-beam",
-            ATTENTION,
-            _attention_beam,
-            weights=frozenset({"beam_size", "lm_weight", "length_bonus"}),
-        ),
-        Decoder(
-            "joint",
-            CTC | ATTENTION,
-            _joint,
-            weights=frozenset({"beam_size", "ctc_weight", "lm_weight", "length_bonus"}),
-        ),
-        Decoder(
-            "ctc-lexicon",
-            CTC,
-            _ctc_lexicon,
-            lm=WORDS,
-            weights=frozenset(
-                {
-                    "beam_size",
-                    "beam_threshold",
-                    "lm_weight",
-                    "word_bonus",
-                    "ctc_prior_weight",
-                    "rescorer_share",
-                    "rescorer_nbest",
-                }
-            ),
-            words=True,
-        ),
-        Decoder(
-            "lexicon-rescoring",
-            CTC | ATTENTION,
-            _lexicon_rescoring,
-            lm=WORDS,
-            weights=frozenset(
-                {"beam_size", "beam_threshold", "ctc_weight", "lm_weight", "word_bonus", "ctc_prior_weight"}
-            ),
-            words=True,
-        ),
-        Decoder("frame-greedy", FRAME, _frame_greedy, beam=False),
-        Decoder(
-            "frame-viterbi",
-            FRAME,
-            _frame_viterbi,
-            weights=frozenset({"lm_weight", "prior_weight", "min_frames"}),
-            beam=False,
-        ),
-        Decoder(
-            "frame-lexicon",
-            FRAME,
-            _frame_lexicon,
-            lm=WORDS,
-            weights=frozenset({"beam_size", "lm_weight", "word_bonus", "prior_weight", "min_frames"}),
-            beam=False,
-            words=True,
-        ),
-    )
+MAKERS: dict[str, Callable[[Resources], Search]] = {
+    "ctc-greedy": _ctc_greedy,
+    "ctc-beam": _ctc_beam,
+    "attention-greedy": _attention_greedy,
+    "attention-beam": _attention_beam,
+    "joint": _joint,
+    "ctc-lexicon": _ctc_lexicon,
+    "lexicon-rescoring": _lexicon_rescoring,
+    "frame-greedy": _frame_greedy,
+    "frame-viterbi": _frame_viterbi,
+    "frame-lexicon": _frame_lexicon,
 }
-
-
-def refuse_idle_weights(names: Iterable[str], decoder: str, lm: str) -> None:
-    """Refuse settings that a decoder, with this kind of language model, would not look at.
-
-    Raises:
-        UsageError: naming the first, and those that matter.
-    """
-    useful = set(DECODERS[decoder].weights)
-    if decoder in ("attention-beam", "joint") and lm not in FUSED:
-        useful -= {"lm_weight"}
-    for name in names:
-        if name not in useful:
-            matter = ", ".join(sorted(useful)) or "none"
-            raise UsageError(
-                f"{name} changes nothing for {decoder} with lm.kind={lm}", f"what does: {matter}"
-            )
-
-
-def decoders_for(heads: Iterable[str], lm: str = "none") -> list[str]:
-    """Names of the decoders that a model with these heads and this kind of language model can use."""
-    return [d.name for d in DECODERS.values() if d.needs <= set(heads) and (not d.lm or lm in d.lm)]
-
-
-def require_decoder(name: str, heads: Iterable[str], lm: str = "none") -> Decoder:
-    """The decoder of this name.
-
-    Raises:
-        UsageError: there is none, or the model lacks a head or a language model that it needs.
-    """
-    heads = frozenset(heads)
-    if name not in DECODERS:
-        raise UsageError(f"unknown decoder {name!r}", nearest(name, DECODERS))
-    decoder = DECODERS[name]
-    missing = ["the head " + ", ".join(sorted(decoder.needs - heads))] if not decoder.needs <= heads else []
-    if decoder.lm and lm not in decoder.lm:
-        missing.append("a language model of kind " + " or ".join(sorted(decoder.lm)))
-    if missing:
-        usable = ", ".join(decoders_for(heads, lm)) or "none"
-        raise UsageError(
-            f"decoder {name!r} needs {' and '.join(missing)}, which the model lacks",
-            f"decoders that would work: {usable}",
-        )
-    return decoder
+"""The search of each of :data:`asrkit.config.decoders.DECODERS`; imports what it needs when called."""

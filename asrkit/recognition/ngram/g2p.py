@@ -262,7 +262,7 @@ def align(
         letters, sounds: all letters and phones in them.
 
     Returns:
-        The graphones int32[N] of all entries, one after the other, by the numbers of ``_g2p_kernels``, and
+        The graphones int32[N] of all entries, one after the other, by the numbers of ``g2p_kernels``, and
         how many each entry has, int64[W].
 
     Raises:

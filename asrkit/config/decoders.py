@@ -1,0 +1,147 @@
+"""Facts about the decoders a recipe can name: what each needs, and which settings it uses.
+
+The searches themselves are made in :mod:`asrkit.recognition.decoding`, under the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from asrkit.errors import UsageError, nearest
+
+CTC, ATTENTION, FRAME = (frozenset({head}) for head in ("ctc", "attention", "frame"))
+WORDS = frozenset({"word-ngram"})
+FUSED = frozenset({"token-ngram", "lstm", "transformer"})
+"""Kinds of language model that label-synchronous search fuses where there is one."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A decoder a recipe can name.
+
+    Attributes:
+        name: its name in ``decode.decoder``.
+        needs: heads the model must have.
+        lm: kinds of language model it needs one of; empty: none.
+        weights: settings that change its result; ``lm_weight`` also belongs to a fused language model.
+        beam: it keeps a beam, and can return n-best lists.
+        words: it gives words whatever the tokens are.
+    """
+
+    name: str
+    needs: frozenset[str]
+    lm: frozenset[str] = frozenset()
+    weights: frozenset[str] = frozenset()
+    beam: bool = True
+    words: bool = False
+
+    @property
+    def peaky(self) -> bool:
+        """Its times say where a token was emitted, not from when to when it sounds."""
+        return FRAME.isdisjoint(self.needs)
+
+
+DECODERS = {
+    decoder.name: decoder
+    for decoder in (
+        Decoder("ctc-greedy", CTC, beam=False),
+        Decoder("ctc-beam", CTC, weights=frozenset({"beam_size"})),
+        Decoder("attention-greedy", ATTENTION, beam=False),
+        Decoder(
+            "attention-beam",
+            ATTENTION,
+            weights=frozenset({"beam_size", "lm_weight", "length_bonus"}),
+        ),
+        Decoder(
+            "joint",
+            CTC | ATTENTION,
+            weights=frozenset({"beam_size", "ctc_weight", "lm_weight", "length_bonus"}),
+        ),
+        Decoder(
+            "ctc-lexicon",
+            CTC,
+            lm=WORDS,
+            weights=frozenset(
+                {
+                    "beam_size",
+                    "beam_threshold",
+                    "lm_weight",
+                    "word_bonus",
+                    "ctc_prior_weight",
+                    "rescorer_share",
+                    "rescorer_nbest",
+                }
+            ),
+            words=True,
+        ),
+        Decoder(
+            "lexicon-rescoring",
+            CTC | ATTENTION,
+            lm=WORDS,
+            weights=frozenset(
+                {"beam_size", "beam_threshold", "ctc_weight", "lm_weight", "word_bonus", "ctc_prior_weight"}
+            ),
+            words=True,
+        ),
+        Decoder("frame-greedy", FRAME, beam=False),
+        Decoder(
+            "frame-viterbi",
+            FRAME,
+            weights=frozenset({"lm_weight", "prior_weight", "min_frames"}),
+            beam=False,
+        ),
+        Decoder(
+            "frame-lexicon",
+            FRAME,
+            lm=WORDS,
+            weights=frozenset({"beam_size", "lm_weight", "word_bonus", "prior_weight", "min_frames"}),
+            beam=False,
+            words=True,
+        ),
+    )
+}
+
+
+def refuse_idle_weights(names: Iterable[str], decoder: str, lm: str) -> None:
+    """Refuse settings that a decoder, with this kind of language model, would not look at.
+
+    Raises:
+        UsageError: naming the first, and those that matter.
+    """
+    useful = set(DECODERS[decoder].weights)
+    if decoder in ("attention-beam", "joint") and lm not in FUSED:
+        useful -= {"lm_weight"}
+    for name in names:
+        if name not in useful:
+            matter = ", ".join(sorted(useful)) or "none"
+            raise UsageError(
+                f"{name} changes nothing for {decoder} with lm.kind={lm}", f"what does: {matter}"
+            )
+
+
+def decoders_for(heads: Iterable[str], lm: str = "none") -> list[str]:
+    """Names of the decoders that a model with these heads and this kind of language model can use."""
+    return [d.name for d in DECODERS.values() if d.needs <= set(heads) and (not d.lm or lm in d.lm)]
+
+
+def require_decoder(name: str, heads: Iterable[str], lm: str = "none") -> Decoder:
+    """The decoder of this name.
+
+    Raises:
+        UsageError: there is none, or the model lacks a head or a language model that it needs.
+    """
+    heads = frozenset(heads)
+    if name not in DECODERS:
+        raise UsageError(f"unknown decoder {name!r}", nearest(name, DECODERS))
+    decoder = DECODERS[name]
+    missing = ["the head " + ", ".join(sorted(decoder.needs - heads))] if not decoder.needs <= heads else []
+    if decoder.lm and lm not in decoder.lm:
+        missing.append("a language model of kind " + " or ".join(sorted(decoder.lm)))
+    if missing:
+        usable = ", ".join(decoders_for(heads, lm)) or "none"
+        raise UsageError(
+            f"decoder {name!r} needs {' and '.join(missing)}, which the model lacks",
+            f"decoders that would work: {usable}",
+        )
+    return decoder
