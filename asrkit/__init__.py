@@ -38,7 +38,7 @@ def load(model: str | Path | None = None, *, device: str = "auto", threads: int 
     with open_parts(packaged_model() if model is None else Path(model)) as parts:
         from asrkit.recognition.recognizer import (
             Recognizer,
-        )  # torch is imported while a language model is read
+        )
 
         return Recognizer.of(parts, device=device, threads=threads)
 

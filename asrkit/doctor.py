@@ -79,7 +79,7 @@ def _torch() -> tuple[Status, str]:
 def _device() -> tuple[Status, str]:
     import torch
 
-    from asrkit.learning.training.hardware import choose_device
+    from asrkit.learning.hardware import choose_device
 
     device = choose_device()
     if device.type == "cuda":
@@ -88,7 +88,7 @@ def _device() -> tuple[Status, str]:
 
 
 def _bf16() -> tuple[Status, str]:
-    from asrkit.learning.training.hardware import choose_device, has_fast_bf16
+    from asrkit.learning.hardware import choose_device, has_fast_bf16
 
     fast = has_fast_bf16(choose_device())
     return ("ok", "in the hardware") if fast else ("info", "not in the hardware")

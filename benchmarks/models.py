@@ -25,8 +25,8 @@ from asrkit.cli.process import keep_freed_memory
 from asrkit.config import Config, load_config
 from asrkit.config.decoders import decoders_for
 from asrkit.learning.features.frontend import Frontend
+from asrkit.learning.hardware import autocast, choose_precision
 from asrkit.learning.models.asr import AsrModel, Batch, build_model
-from asrkit.learning.training.hardware import autocast, choose_precision
 from asrkit.learning.training.loop import make_optimizer
 from asrkit.recognition.audio.reading import read_audio
 from asrkit.recognition.decoding import MAKERS, Resources

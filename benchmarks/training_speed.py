@@ -39,10 +39,10 @@ from asrkit.cli.process import keep_freed_memory
 from asrkit.config import AugmentConfig, ConformerConfig, FeatureConfig, ModelConfig, TextConfig, TrainConfig
 from asrkit.learning.features.cmvn import Cmvn
 from asrkit.learning.features.frontend import Frontend
+from asrkit.learning.hardware import autocast
 from asrkit.learning.models.asr import AsrModel, Batch
 from asrkit.learning.padding import pad_tokens
 from asrkit.learning.training.data import Item, Source
-from asrkit.learning.training.hardware import autocast
 from asrkit.learning.training.loop import make_optimizer
 from asrkit.recognition.audio.reading import read_audio
 from asrkit.recognition.audio.utterance import Utterance

@@ -104,8 +104,8 @@ def align_file(recognizer: Recognizer, audio: str, text: str) -> Alignment:
         DataError: unreadable audio, no words in the text, or too many for the audio; the file is named.
     """
     from asrkit.recognition.aligner import align_wave
+    from asrkit.recognition.batching import whole_file
     from asrkit.recognition.features.signal import read_signal
-    from asrkit.recognition.recognizer import whole_file
     from asrkit.recognition.text.normalize import normalize
     from asrkit.recognition.writers.alignments import make_alignment
 
@@ -121,7 +121,7 @@ def align_file(recognizer: Recognizer, audio: str, text: str) -> Alignment:
         aligned = align_wave(recognizer, wave, text)
     except DataError as error:
         raise DataError(f"{audio}: {error.message}", error.hint) from error
-    seconds, frame_seconds = len(wave) / config.features.signal_rate, recognizer.frontend.frame_seconds
+    seconds, frame_seconds = len(wave) / config.features.signal_rate, recognizer.acoustics.feature_seconds
     return make_alignment(Path(audio).stem, audio, seconds, aligned, tokenizer, frame_seconds)
 
 

@@ -128,7 +128,7 @@ def command(
     with without_looking_for_cycles():
         recognizer = load(model, device=device, threads=threads)
         from asrkit.config.decoders import DECODERS, decoders_for, refuse_idle_weights, require_decoder
-        from asrkit.recognition.recognizer import whole_file
+        from asrkit.recognition.batching import whole_file
     settings = recognizer.settings
     settings = replace(
         settings,

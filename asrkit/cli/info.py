@@ -18,14 +18,14 @@ def command(model: Path | None) -> None:
 
     recognizer = Recognizer.load(model or packaged_model(), device="cpu")
     config = recognizer.config
-    parameters = sum(p.numel() for p in recognizer.model.parameters())
+    parameters = recognizer.acoustics.parameters
     facts = {
         "recipe": config.name,
         "encoder": config.model.encoder,
         "heads": ", ".join(sorted(recognizer.model.heads)),
         "parameters": f"{parameters:,}",
         "tokens": f"{len(recognizer.tokenizer.tokens)} ({recognizer.tokenizer.kind})",
-        "features": f"{config.features.kind}, {recognizer.frontend.dim} a frame"
+        "features": f"{config.features.kind}, {recognizer.acoustics.feature_dim} a frame"
         + (f", audio at {config.features.sample_rate} Hz" if config.features.kind != "given" else ""),
         "output frame": f"{1000 * recognizer.frame_seconds:g} ms",
         "normalizer": config.text.normalizer,

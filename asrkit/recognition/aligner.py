@@ -1,4 +1,4 @@
-"""Known text laid over audio by a trained model: the one path of `asrkit align` and of frame labels."""
+"""Forced alignment by a trained model: the one path of `asrkit align` and of frame labels."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def align_wave(recognizer: Recognizer, wave: np.ndarray, text: str) -> AlignedTe
         DataError: too little audio for the text, or a word that frame labels cannot express.
         UsageError: the model has neither head.
     """
-    model, tokenizer, frontend = recognizer.model, recognizer.tokenizer, recognizer.frontend
+    model, tokenizer, acoustics = recognizer.model, recognizer.tokenizer, recognizer.acoustics
     if "ctc" in model.heads:
         return align_text(
             recognizer.ctc_log_probs(wave),
             text,
             tokenizer,
-            frontend.num_frames(len(wave)),
-            frames_per_output=model.stride / model.config.ctc_frames,
-            frame_seconds=frontend.frame_seconds,
+            acoustics.num_frames(len(wave)),
+            frames_per_output=model.stride / model.ctc_frames,
+            frame_seconds=acoustics.feature_seconds,
         )
     if recognizer.labels is None or recognizer.counts is None:
         raise UsageError("alignment needs a CTC or a frame head", "train with ctc in model.heads")
@@ -43,7 +43,7 @@ def align_wave(recognizer: Recognizer, wave: np.ndarray, text: str) -> AlignedTe
     spoken, words = without_separators(ranges)
     tokens = [ids[place] for place in spoken]
     log_probs = recognizer.frame_log_probs(wave)
-    found = hmm_align(
+    path = hmm_align(
         log_probs,
         recognizer.labels.classes(tokenizer, tokens),
         breaks={0, *(end for _, _, end in words)},
@@ -51,9 +51,9 @@ def align_wave(recognizer: Recognizer, wave: np.ndarray, text: str) -> AlignedTe
         prior_weight=recognizer.settings.prior_weight,
         min_frames=recognizer.settings.min_frames,
     )
-    best = np.exp(log_probs[np.arange(len(log_probs)), found.labels])
-    confidence = np.array([best[begin:end].mean() for begin, end in found.spans], np.float32)
-    return AlignedText(tokens, words, found.spans, confidence, found.score)
+    best = np.exp(log_probs[np.arange(len(log_probs)), path.labels])
+    confidence = np.array([best[begin:end].mean() for begin, end in path.spans], np.float32)
+    return AlignedText(tokens, words, path.spans, confidence, path.score)
 
 
 def label_frames(
@@ -67,4 +67,4 @@ def label_frames(
         except DataError as error:
             failed.append(f"{utterance.id}: {error.message}")
             continue
-        yield utterance.id, frame_labels(aligned.spans, classes, recognizer.frontend.num_frames(len(wave)))
+        yield utterance.id, frame_labels(aligned.spans, classes, recognizer.acoustics.num_frames(len(wave)))

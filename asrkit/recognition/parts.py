@@ -1,4 +1,4 @@
-"""The parts of a trained model: found, opened, packed. Nothing here needs torch."""
+"""The parts of a trained model: where they are, and how they are packed."""
 
 from __future__ import annotations
 
@@ -85,10 +85,14 @@ def find_parts(path: Path, scratch: Path) -> dict[str, Path]:
     return needed | {name: folder / name for name in ("lm", "labels", "tuned.json", CTC_PRIOR)}
 
 
+def checkpoints(folder: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
+    complete = [p for p in folder.glob("step-*") if (p / "state.json").is_file()]
+    return sorted(complete, key=lambda p: int(p.name.removeprefix("step-")))
+
+
 def newest_weights(folder: Path) -> Path:
     """The averaged weights, or before there are any those of the last checkpoint."""
-    from asrkit.learning.training.checkpoint import checkpoints
-
     averaged = folder / "averaged" / "model.safetensors"
     last = checkpoints(folder)
     return averaged if averaged.exists() or not last else last[-1] / "model.safetensors"

@@ -14,7 +14,8 @@ from conftest import PROMPTS, Run
 from families import COUNTS, CTC, FAMILIES, QUICK, small_recipe
 
 from asrkit.config.decoders import decoders_for
-from asrkit.learning.training.checkpoint import checkpoints, read_state
+from asrkit.learning.training.checkpoint import read_state
+from asrkit.recognition.parts import checkpoints
 from asrkit.recognition.recognizer import Recognizer
 
 

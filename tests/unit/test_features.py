@@ -17,9 +17,10 @@ from asrkit.config import AugmentConfig, FeatureConfig
 from asrkit.errors import ModelError
 from asrkit.learning.features import cmvn
 from asrkit.learning.features.augment import distort, spec_augment, speed_perturb, warp
-from asrkit.learning.features.cmvn import Cmvn, CmvnStats
+from asrkit.learning.features.cmvn import Cmvn
 from asrkit.learning.features.frontend import Frontend, filter_centres
 from asrkit.recognition.audio.reading import read_audio
+from asrkit.recognition.features.cmvn import CmvnStats
 
 KINDS = ["fbank", "mel", "mfcc"]
 

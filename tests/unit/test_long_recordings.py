@@ -15,7 +15,8 @@ import asrkit
 from asrkit.recognition.audio.pieces import cut_at_pauses
 from asrkit.recognition.audio.reading import read_audio
 from asrkit.recognition.audio.utterance import Utterance
-from asrkit.recognition.recognizer import Recognizer, whole_file
+from asrkit.recognition.batching import whole_file
+from asrkit.recognition.recognizer import Recognizer
 from asrkit.recognition.transcript import Transcript, make_transcript
 from asrkit.recognition.writers.transcripts import to_json
 

@@ -29,7 +29,7 @@ def test_score() -> None:
 
 
 def test_batching_never_changes_a_transcript(experiment: Path) -> None:
-    from asrkit.recognition.recognizer import whole_file
+    from asrkit.recognition.batching import whole_file
 
     recognizer = asrkit.load(experiment, device="cpu")
     files = [whole_file(path) for path in sorted(SENTENCES.glob("*.flac"))]

@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from asrkit.learning.lm.rescorer import Rescorer
 
 from asrkit.config import RescorerConfig, TextConfig, TransformerDecoderConfig, neural_lm_shape
 from asrkit.learning.lm.neural import NeuralLm
-from asrkit.learning.lm.rescorer import Rescorer
 from asrkit.learning.recipe.lm_stage import joined
 from asrkit.learning.training.data import Item, TextSource
 from asrkit.recognition.text.tokenizer import build_tokenizer

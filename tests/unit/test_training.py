@@ -20,7 +20,6 @@ from asrkit.learning.models.weights import compact, load_weights, save_weights
 from asrkit.learning.training.checkpoint import (
     TrainState,
     average,
-    checkpoints,
     load_checkpoint,
     prune,
     read_state,
@@ -31,6 +30,7 @@ from asrkit.learning.training.data import Changes, Item, SpeechSource
 from asrkit.learning.training.loop import end_epoch, preflight
 from asrkit.learning.training.schedule import learning_rate
 from asrkit.recognition.audio.utterance import Utterance
+from asrkit.recognition.parts import checkpoints
 
 
 @pytest.mark.parametrize("schedule", ["constant", "noam", "onecycle", "plateau"])

@@ -111,6 +111,11 @@ class AsrModel(nn.Module):
         return self.vocab - 1
 
     @property
+    def ctc_frames(self) -> int:
+        """CTC frames to one encoder frame."""
+        return self.config.ctc_frames
+
+    @property
     def stride(self) -> int:
         """Feature frames to one encoder frame."""
         features = 1_000_000  # so many that rounding up the number of encoder frames does not matter

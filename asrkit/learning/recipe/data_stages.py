@@ -110,8 +110,8 @@ def tokenizer(workspace: Workspace, prints: Prints) -> None:
 
 def features(workspace: Workspace, prints: Prints) -> None:
     """Compute the training and dev features at every speed, and the statistics for CMVN."""
-    from asrkit.learning.features.cmvn import CmvnStats
     from asrkit.learning.features.store import LiveFeatures, write_store
+    from asrkit.recognition.features.cmvn import CmvnStats
     from asrkit.recognition.features.signal import read_signal
 
     config = workspace.config

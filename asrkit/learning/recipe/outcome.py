@@ -33,9 +33,9 @@ from asrkit.learning.report.results import (
     write_results,
     write_results_json,
 )
-from asrkit.learning.training.checkpoint import checkpoints, read_state
+from asrkit.learning.training.checkpoint import read_state
 from asrkit.recognition.audio.utterance import Utterance
-from asrkit.recognition.parts import newest_weights
+from asrkit.recognition.parts import checkpoints, newest_weights
 from asrkit.recognition.scoring.bootstrap import confidence_interval
 from asrkit.recognition.scoring.rates import RATES, ErrorCounts
 from asrkit.recognition.scoring.report import write_score

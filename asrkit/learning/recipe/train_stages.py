@@ -37,7 +37,7 @@ def train(workspace: Workspace, prints: Prints) -> None:
     import torch
 
     from asrkit.learning.data.manifest import read_manifest
-    from asrkit.learning.features.cmvn import Cmvn, CmvnStats
+    from asrkit.learning.features.cmvn import Cmvn
     from asrkit.learning.features.frontend import filter_centres
     from asrkit.learning.lm.trigram import token_trigram
     from asrkit.learning.models.asr import build_model
@@ -45,6 +45,7 @@ def train(workspace: Workspace, prints: Prints) -> None:
     from asrkit.learning.report.results import environment
     from asrkit.learning.training.data import SpeechSource
     from asrkit.learning.training.loop import train as run_training
+    from asrkit.recognition.features.cmvn import CmvnStats
     from asrkit.recognition.text.labels import LabelSet, read_labels
     from asrkit.recognition.text.tokenizer import SOS_EOS, load_tokenizer
 
@@ -139,21 +140,18 @@ def start_from(model: AsrModel, tokens: Sequence[str], source: Path) -> None:
 
 def start_from_lm(model: AsrModel, workspace: Workspace) -> None:
     """Put the language model's weights into the attention head; only its cross-attention starts afresh."""
-    import torch
+    from asrkit.learning.lm.neural import read_network
+    from asrkit.recognition.stored_lm import WEIGHTS
 
-    from asrkit.learning.lm.neural import load_lm
-
-    config = workspace.config
-    lm = load_lm(config.lm, lm_folder(workspace), model.vocab, torch.device("cpu"))
-    assert lm is not None and lm.network is not None, "the configuration was checked for a neural model"
-    left = model.decoder.load_state_dict(lm.network.decoder.state_dict(), strict=False)
+    network = read_network(workspace.config.lm, lm_folder(workspace) / WEIGHTS, model.vocab)
+    left = model.decoder.load_state_dict(network.decoder.state_dict(), strict=False)
     fresh = sum(model.decoder.get_parameter(name).numel() for name in left.missing_keys)
     tell(f"  the attention head starts from the language model; {fresh:,} of its parameters are new")
 
 
 def claim(folder: Path, fingerprint: str, force: bool) -> None:
     """Make sure that the checkpoints below `folder`, if any, are of these settings."""
-    from asrkit.learning.training.checkpoint import checkpoints
+    from asrkit.recognition.parts import checkpoints
 
     folder = folder / "checkpoints"
     if force:
@@ -216,7 +214,8 @@ def average_best(checkpoints_folder: Path, target: Path, config: TrainConfig) ->
     """
     from asrkit.learning.models.weights import compact, save_weights
     from asrkit.learning.training.checkpoint import average as mean
-    from asrkit.learning.training.checkpoint import checkpoints, read_state, step_folder
+    from asrkit.learning.training.checkpoint import read_state, step_folder
+    from asrkit.recognition.parts import checkpoints
 
     steps = read_state(checkpoints(checkpoints_folder)[-1]).best(config.average)
     temporary = target.with_name(f".{target.name}.tmp")

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from asrkit.errors import ModelError
 from asrkit.learning.models.weights import load_weights, save_weights
+from asrkit.recognition.parts import checkpoints
 
 
 @dataclass
@@ -76,12 +77,6 @@ def save_checkpoint(
 
 def step_folder(folder: Path, step: int) -> Path:
     return folder / f"step-{step}"
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    found = [p for p in folder.glob("step-*") if (p / "state.json").is_file()]
-    return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))
 
 
 def read_state(checkpoint: Path) -> TrainState:

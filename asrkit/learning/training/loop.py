@@ -23,22 +23,22 @@ from torch.nn.parallel import DistributedDataParallel
 from asrkit.cli.process import keep_freed_memory
 from asrkit.config import AugmentConfig, TrainConfig
 from asrkit.errors import DataError, ModelError
+from asrkit.learning.hardware import autocast, choose_device, choose_precision
 from asrkit.learning.lm.neural import NeuralLm
 from asrkit.learning.models.asr import AsrModel, Batch, Loss
 from asrkit.learning.training import processes
 from asrkit.learning.training.checkpoint import (
     TrainState,
-    checkpoints,
     load_checkpoint,
     prune,
     save_checkpoint,
 )
 from asrkit.learning.training.data import Changes, Item, Source, step_seed
-from asrkit.learning.training.hardware import autocast, choose_device, choose_precision
 from asrkit.learning.training.monitor import Monitor
 from asrkit.learning.training.schedule import learning_rate
 from asrkit.parallel import ahead
 from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
+from asrkit.recognition.parts import checkpoints
 
 Trainable = AsrModel | NeuralLm
 

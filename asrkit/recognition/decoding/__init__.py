@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING
 from asrkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
 
     from asrkit.config import DecodeConfig
-    from asrkit.learning.lm.neural import LanguageModel
-    from asrkit.learning.lm.rescorer import Rescorer
-    from asrkit.learning.models.asr import AsrModel
-    from asrkit.learning.models.encoded import Encoded
+    from asrkit.recognition.acoustics import AcousticModel, EncodedBatch
     from asrkit.recognition.decoding.hypothesis import Hypothesis
+    from asrkit.recognition.decoding.language_model import LanguageModel
+    from asrkit.recognition.decoding.rescorer import Rescorer
     from asrkit.recognition.decoding.scorers import Scorer
     from asrkit.recognition.ngram.model import NgramModel
     from asrkit.recognition.text.labels import LabelCounts, LabelSet
     from asrkit.recognition.text.spellings import Spellings
     from asrkit.recognition.text.tokenizer import Tokenizer
 
-    Search = Callable[[Encoded], list[list[Hypothesis]]]
+    Search = Callable[[EncodedBatch], list[list[Hypothesis]]]
     """Encoder output of a batch to the n-best list of each utterance, the best first; never an empty list."""
 
 
@@ -32,18 +31,18 @@ class Resources:
     """What decoders are made from.
 
     Attributes:
-        model: the recogniser.
+        model: facts about the acoustic model.
         tokenizer: its tokens.
         settings: how to decode.
         frame_seconds: seconds between two encoder frames.
         threads: for decoders that can use several.
-        lm: its language model, if it has one.
-        rescorer: that of its second pass, if it has one.
-        labels, counts: a frame head's labels, and how often each came in training.
+        lm: the language model, if any.
+        rescorer: the neural language model that rescores n-best lists, if any.
+        labels, counts: a frame head's labels, and how often each occurred in training.
         ctc_prior: f32[V], log of the mean CTC posterior of each token.
     """
 
-    model: AsrModel
+    model: AcousticModel
     tokenizer: Tokenizer
     settings: DecodeConfig
     frame_seconds: float
@@ -52,58 +51,56 @@ class Resources:
     rescorer: Rescorer | None = None
     labels: LabelSet | None = None
     counts: LabelCounts | None = None
-    ctc_prior: Tensor | None = None
+    ctc_prior: np.ndarray | None = None
 
 
-def _ctc_greedy(given: Resources) -> Search:
+def _ctc_greedy(resources: Resources) -> Search:
     from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
 
-    def search(encoded: Encoded) -> list[list[Hypothesis]]:
-        log_probs, lens = given.model.ctc_log_probs(encoded)
-        return ctc_greedy_search(
-            log_probs.cpu().numpy(), lens.cpu().numpy(), frame_seconds=_ctc_frame_seconds(given)
-        )
+    def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
+        log_probs, lens = encoded.ctc_log_probs()
+        return ctc_greedy_search(log_probs, lens, frame_seconds=_ctc_frame_seconds(resources))
 
     return search
 
 
-def _ctc_beam(given: Resources) -> Search:
+def _ctc_beam(resources: Resources) -> Search:
     from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 
-    def search(encoded: Encoded) -> list[list[Hypothesis]]:
-        log_probs, lens = given.model.ctc_log_probs(encoded)
+    def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
+        log_probs, lens = encoded.ctc_log_probs()
         return ctc_prefix_beam_search(
-            log_probs.cpu().numpy(),
-            lens.cpu().numpy(),
-            frame_seconds=_ctc_frame_seconds(given),
-            beam_size=given.settings.beam_size,
-            nbest=given.settings.nbest,
-            threads=given.threads,
+            log_probs,
+            lens,
+            frame_seconds=_ctc_frame_seconds(resources),
+            beam_size=resources.settings.beam_size,
+            nbest=resources.settings.nbest,
+            threads=resources.threads,
         )
 
     return search
 
 
-def _attention_greedy(given: Resources) -> Search:
+def _attention_greedy(resources: Resources) -> Search:
     from asrkit.recognition.decoding.attention import attention_greedy_search, with_times
 
-    def search(encoded: Encoded) -> list[list[Hypothesis]]:
+    def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
         return [
-            with_times(given.model, encoded.utterance(index), [hypothesis], given.frame_seconds)
-            for index, hypothesis in enumerate(attention_greedy_search(given.model, encoded))
+            with_times(resources.model, encoded.utterance(index), [hypothesis], resources.frame_seconds)
+            for index, hypothesis in enumerate(attention_greedy_search(resources.model, encoded))
         ]
 
     return search
 
 
-def _label_beam(given: Resources, ctc_weight: float) -> Search:
-    """Attention, CTC by its weight, and the language model if it is of tokens, in one search."""
-    from asrkit.recognition.decoding.attention import DecoderScorer, longest, with_times
+def _label_beam(resources: Resources, ctc_weight: float) -> Search:
+    """Joint CTC/attention, with shallow fusion of a language model of tokens."""
+    from asrkit.recognition.decoding.attention import longest, with_times
     from asrkit.recognition.decoding.ctc_prefix_score import CtcPrefixScorer
     from asrkit.recognition.decoding.label_beam import label_beam_search
-    from asrkit.recognition.decoding.scorers import LengthBonus, LoopGuard
+    from asrkit.recognition.decoding.scorers import LengthBonus, LoopGuard, TokenModelScorer
 
-    model, settings = given.model, given.settings
+    model, settings = resources.model, resources.settings
     weights = {
         "attention": 1 - ctc_weight,
         "ctc": ctc_weight,
@@ -115,24 +112,24 @@ def _label_beam(given: Resources, ctc_weight: float) -> Search:
         "length": LengthBonus(model.vocab, model.eos),
         "loops": LoopGuard(model.vocab),
     }
-    if given.lm is not None and given.lm.network is not None:
-        guards["lm"] = DecoderScorer(given.lm.network.decoder, model.eos)
-    elif given.lm is not None and given.lm.kind == "token-ngram":
+    if resources.lm is not None and resources.lm.network is not None:
+        guards["lm"] = TokenModelScorer(resources.lm.network)
+    elif resources.lm is not None and resources.lm.kind == "token-ngram":
         from asrkit.recognition.decoding.ngram_scorer import TokenNgramScorer
 
-        assert given.lm.ngram is not None
-        guards["lm"] = TokenNgramScorer(given.lm.ngram, given.tokenizer.tokens, eos=model.eos)
+        assert resources.lm.ngram is not None
+        guards["lm"] = TokenNgramScorer(resources.lm.ngram, resources.tokenizer.tokens, eos=model.eos)
 
-    def decode(encoded: Encoded) -> list[Hypothesis]:
+    def decode(encoded: EncodedBatch) -> list[Hypothesis]:
         scorers: dict[str, Scorer] = {}
-        room = int(longest(model, encoded))
+        room = int(longest(model, encoded)[0])
         if ctc_weight < 1:
-            scorers["attention"] = DecoderScorer(model.decoder, model.eos, encoded)
+            scorers["attention"] = TokenModelScorer(encoded.attention())
         if ctc_weight > 0:
-            log_probs, lens = model.ctc_log_probs(encoded)
+            log_probs, lens = encoded.ctc_log_probs()
             scorers["ctc"] = CtcPrefixScorer(log_probs[0, : int(lens[0])], eos=model.eos)
             room = int(lens[0])
-        found = label_beam_search(
+        hypotheses = label_beam_search(
             scorers | guards,
             weights,
             eos=model.eos,
@@ -140,84 +137,84 @@ def _label_beam(given: Resources, ctc_weight: float) -> Search:
             max_length=room,
             nbest=settings.nbest,
         )
-        return with_times(model, encoded, found, given.frame_seconds)
+        return with_times(model, encoded, hypotheses, resources.frame_seconds)
 
     return lambda encoded: [decode(encoded.utterance(index)) for index in range(len(encoded.lens))]
 
 
-def _attention_beam(given: Resources) -> Search:
-    return _label_beam(given, ctc_weight=0.0)
+def _attention_beam(resources: Resources) -> Search:
+    return _label_beam(resources, ctc_weight=0.0)
 
 
-def _joint(given: Resources) -> Search:
-    return _label_beam(given, given.settings.ctc_weight)
+def _joint(resources: Resources) -> Search:
+    return _label_beam(resources, resources.settings.ctc_weight)
 
 
-def _ctc_lexicon(given: Resources) -> Search:
-    """CTC over the words of the language model, weighed by it; what is found, the second pass orders anew.
+def _ctc_lexicon(resources: Resources) -> Search:
+    """CTC over the words of an n-gram model; a neural language model rescores the n-best list, if any.
 
-    Posteriors less a share of the priors stand for likelihoods, as in Miao et al., "EESEN: End-to-end speech
+    Posteriors divided by the priors to a power stand for likelihoods, as in Miao et al., "EESEN: End-to-end speech
     recognition using deep RNN models and WFST-based decoding", 2015, section 3.3.
     """
     from asrkit.recognition.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass
+    from asrkit.recognition.decoding.posteriors import log_softmax
 
-    ngram, settings, share = _word_ngram(given), given.settings, given.settings.rescorer_share
-    if settings.ctc_prior_weight and given.ctc_prior is None:
+    ngram, settings, share = _word_ngram(resources), resources.settings, resources.settings.rescorer_share
+    if settings.ctc_prior_weight and resources.ctc_prior is None:
         raise UsageError("this model's CTC priors were not measured", "use decode.ctc_prior_weight=0")
     second = None
     if share:
-        if given.rescorer is None:
+        if resources.rescorer is None:
             raise UsageError("this model has no rescorer", "use decode.rescorer_share=0")
-        second = SecondPass(given.rescorer, share, settings.rescorer_nbest)
+        second = SecondPass(resources.rescorer, share, settings.rescorer_nbest)
     search = CtcLexiconSearch(
-        given.tokenizer.tokens,
-        _spellings(given),
+        resources.tokenizer.tokens,
+        _spellings(resources),
         ngram,
         beam_size=settings.beam_size,
         beam_threshold=settings.beam_threshold,
         lm_weight=settings.lm_weight,
         word_bonus=settings.word_bonus,
         nbest=settings.nbest,
-        threads=given.threads,
+        threads=resources.threads,
         second=second,
     )
 
-    def decode(encoded: Encoded) -> list[list[Hypothesis]]:
-        log_probs, lens = given.model.ctc_log_probs(encoded)
-        if given.ctc_prior is not None and settings.ctc_prior_weight:
-            scaled = log_probs - settings.ctc_prior_weight * given.ctc_prior.to(log_probs.device)
-            log_probs = scaled.log_softmax(dim=-1)
-        return search(log_probs.cpu().numpy(), lens.cpu().numpy(), _ctc_frame_seconds(given))
+    def decode(encoded: EncodedBatch) -> list[list[Hypothesis]]:
+        log_probs, lens = encoded.ctc_log_probs()
+        if resources.ctc_prior is not None and settings.ctc_prior_weight:
+            log_probs = log_softmax(log_probs - settings.ctc_prior_weight * resources.ctc_prior)
+        return search(log_probs, lens, _ctc_frame_seconds(resources))
 
     return decode
 
 
-def _lexicon_rescoring(given: Resources) -> Search:
-    """The beam of ctc-lexicon, ordered by the attention decoder as well."""
+def _lexicon_rescoring(resources: Resources) -> Search:
+    """The beam of ctc-lexicon, rescored by the attention head."""
     from asrkit.recognition.decoding.attention import rescore, with_times
 
-    model, settings = given.model, given.settings
-    first_pass = _ctc_lexicon(replace(given, settings=replace(settings, nbest=settings.beam_size)))
+    model, settings = resources.model, resources.settings
+    first_pass = _ctc_lexicon(replace(resources, settings=replace(settings, nbest=settings.beam_size)))
 
-    def decode(encoded: Encoded) -> list[Hypothesis]:
-        found = rescore(model, encoded, first_pass(encoded)[0], settings.ctc_weight)
-        return with_times(model, encoded, found[: settings.nbest], given.frame_seconds)
+    def decode(encoded: EncodedBatch) -> list[Hypothesis]:
+        hypotheses = rescore(encoded, first_pass(encoded)[0], settings.ctc_weight)
+        return with_times(model, encoded, hypotheses[: settings.nbest], resources.frame_seconds)
 
     return lambda encoded: [decode(encoded.utterance(index)) for index in range(len(encoded.lens))]
 
 
-def _frame_lexicon(given: Resources) -> Search:
-    """Frame labels over the words of the language model, weighed by it."""
+def _frame_lexicon(resources: Resources) -> Search:
+    """Frame labels over the words of an n-gram model."""
     from asrkit.recognition.decoding.frame_lexicon import FrameLexiconSearch
 
-    assert given.labels is not None and given.counts is not None
-    ngram, settings, labels = _word_ngram(given), given.settings, given.labels
-    spelled = _spellings(given).lexicon()
+    assert resources.labels is not None and resources.counts is not None
+    ngram, settings, labels = _word_ngram(resources), resources.settings, resources.labels
+    spelled = _spellings(resources).lexicon()
     search = FrameLexiconSearch(
-        {word: [labels.classes(given.tokenizer, way) for way in ways] for word, ways in spelled.items()},
+        {word: [labels.classes(resources.tokenizer, way) for way in ways] for word, ways in spelled.items()},
         ngram,
-        log_priors=given.counts.log_priors,
-        token_ids=labels.token_ids(given.tokenizer),
+        log_priors=resources.counts.log_priors,
+        token_ids=labels.token_ids(resources.tokenizer),
         min_frames=settings.min_frames,
         prior_weight=settings.prior_weight,
         beam_size=settings.beam_size,
@@ -225,57 +222,60 @@ def _frame_lexicon(given: Resources) -> Search:
         word_bonus=settings.word_bonus,
     )
 
-    def decode(encoded: Encoded) -> list[list[Hypothesis]]:
-        log_probs = given.model.frame_log_probs(encoded)
-        return search(log_probs.cpu().numpy(), encoded.lens.cpu().numpy(), given.frame_seconds)
+    def decode(encoded: EncodedBatch) -> list[list[Hypothesis]]:
+        return search(encoded.frame_log_probs(), encoded.lens, resources.frame_seconds)
 
     return decode
 
 
-def _word_ngram(given: Resources) -> NgramModel:
-    assert given.lm is not None and given.lm.ngram is not None, "checked by require_decoder"
-    return given.lm.ngram
+def _word_ngram(resources: Resources) -> NgramModel:
+    assert resources.lm is not None and resources.lm.ngram is not None, "checked by require_decoder"
+    return resources.lm.ngram
 
 
-def _spellings(given: Resources) -> Spellings:
+def _spellings(resources: Resources) -> Spellings:
     from asrkit.recognition.text.spellings import spelled
 
-    known = given.lm.spellings if given.lm else None
-    return known or spelled(_word_ngram(given).vocabulary, given.tokenizer)
+    stored = resources.lm.spellings if resources.lm else None
+    return stored or spelled(_word_ngram(resources).vocabulary, resources.tokenizer)
 
 
-def _frame_greedy(given: Resources) -> Search:
+def _frame_greedy(resources: Resources) -> Search:
     from asrkit.recognition.decoding.frame_viterbi import frame_greedy_search
 
-    assert given.labels is not None
-    ids = given.labels.token_ids(given.tokenizer)
+    assert resources.labels is not None
+    ids = resources.labels.token_ids(resources.tokenizer)
 
-    def search(encoded: Encoded) -> list[list[Hypothesis]]:
+    def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
         return frame_greedy_search(
-            given.model.frame_log_probs(encoded).cpu().numpy(),
-            encoded.lens.cpu().numpy(),
+            encoded.frame_log_probs(),
+            encoded.lens,
             token_ids=ids,
-            frame_seconds=given.frame_seconds,
+            frame_seconds=resources.frame_seconds,
         )
 
     return search
 
 
-def _frame_viterbi(given: Resources) -> Search:
+def _frame_viterbi(resources: Resources) -> Search:
     """A bigram of labels, each of some frames."""
     from asrkit.recognition.decoding.frame_viterbi import frame_viterbi_search
 
-    assert given.labels is not None and given.counts is not None
-    settings, counts, ids = given.settings, given.counts, given.labels.token_ids(given.tokenizer)
+    assert resources.labels is not None and resources.counts is not None
+    settings, counts, ids = (
+        resources.settings,
+        resources.counts,
+        resources.labels.token_ids(resources.tokenizer),
+    )
 
-    def search(encoded: Encoded) -> list[list[Hypothesis]]:
+    def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
         return frame_viterbi_search(
-            given.model.frame_log_probs(encoded).cpu().numpy(),
-            encoded.lens.cpu().numpy(),
+            encoded.frame_log_probs(),
+            encoded.lens,
             log_priors=counts.log_priors,
             bigram=counts.log_bigram,
             token_ids=ids,
-            frame_seconds=given.frame_seconds,
+            frame_seconds=resources.frame_seconds,
             min_frames=settings.min_frames,
             prior_weight=settings.prior_weight,
             bigram_weight=settings.lm_weight,
@@ -284,8 +284,8 @@ def _frame_viterbi(given: Resources) -> Search:
     return search
 
 
-def _ctc_frame_seconds(given: Resources) -> float:
-    return given.frame_seconds / given.model.config.ctc_frames
+def _ctc_frame_seconds(resources: Resources) -> float:
+    return resources.frame_seconds / resources.model.ctc_frames
 
 
 MAKERS: dict[str, Callable[[Resources], Search]] = {

@@ -32,7 +32,7 @@ PAUSE_SECONDS = 0.3  # within words, CTC is silent for less
 
 
 class TextScorer(Protocol):
-    """A language model of whole texts; :class:`asrkit.learning.lm.rescorer.Rescorer` is one."""
+    """A language model of whole texts; :class:`asrkit.recognition.decoding.rescorer.Rescorer` is one."""
 
     def log_probs(self, texts: Sequence[str]) -> np.ndarray: ...
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from asrkit.compiled import compiled
 from asrkit.recognition.decoding.ctc_kernels import log_add
@@ -46,6 +44,19 @@ def grow(
     return grown, begins
 
 
+@compiled
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """float64[K, T] times float64[T, V], by one thread: BLAS takes all, also those of other utterances."""
+    result = np.zeros((a.shape[0], b.shape[1]))
+    for k in range(a.shape[0]):
+        for t in range(a.shape[1]):
+            share = a[k, t]
+            if share != 0.0:
+                for v in range(b.shape[1]):
+                    result[k, v] += share * b[t, v]
+    return result
+
+
 class CtcPrefixScorer:
     """log p(prefix + token, … | x) - log p(prefix, … | x) by CTC, for all prefixes and tokens at once.
 
@@ -70,12 +81,12 @@ class CtcPrefixScorer:
 
     highest = 0.0
 
-    def __init__(self, log_probs: Tensor, *, eos: int, blank: int = 0) -> None:
-        array = log_probs.detach().cpu().double().numpy()
+    def __init__(self, log_probs: np.ndarray, *, eos: int, blank: int = 0) -> None:
+        array = np.ascontiguousarray(log_probs, np.float64)
         utterances(array[None], np.array([len(array)]))  # for what it refuses
         self.log_probs, self.eos, self.blank = array, eos, blank
         self.peaks = array.max(axis=0, initial=LOWEST)
-        self.shares = torch.from_numpy(np.exp(array - self.peaks))
+        self.shares = np.exp(array - self.peaks)
 
     def start(self, count: int) -> np.ndarray:
         forward = np.full((count, 2, len(self.log_probs) + 1), -np.inf)
@@ -83,8 +94,8 @@ class CtcPrefixScorer:
         forward[:, 1, 1:] = self.log_probs[:, self.blank].cumsum()
         return forward
 
-    def score(self, prefixes: Tensor, state: np.ndarray) -> tuple[Tensor, np.ndarray]:
-        tokens, forward, begins = prefixes.numpy(), state, np.zeros(len(prefixes))
+    def score(self, prefixes: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        tokens, forward, begins = prefixes, state, np.zeros(len(prefixes))
         if tokens.shape[1] > 0:
             forward, begins = grow(self.log_probs, state, tokens, self.blank)
         scores = self._begin(np.logaddexp(forward[:, 0, :-1], forward[:, 1, :-1]))
@@ -94,16 +105,15 @@ class CtcPrefixScorer:
             scores[np.arange(len(last)), last] = np.logaddexp.reduce(after_blank, axis=1)
         scores[:, self.eos] = np.logaddexp(forward[:, 0, -1], forward[:, 1, -1])
         scores[:, self.blank] = -np.inf
-        return torch.from_numpy(scores - begins.clip(LOWEST)[:, None]), forward
+        return scores - begins.clip(LOWEST)[:, None], forward
 
-    def select(self, state: np.ndarray, index: Tensor) -> np.ndarray:
-        return state[index.numpy()]
+    def select(self, state: np.ndarray, index: np.ndarray) -> np.ndarray:
+        return state[index]
 
     def _begin(self, ready: np.ndarray) -> np.ndarray:
         """log Σ_t exp(ready[K, t] + log_probs[t, V]), float64[K, V]."""
         peaks = ready.max(axis=1, initial=LOWEST)[:, None]
-        # A product of torch, as NumPy's would take more threads than torch was given.
-        sums = (torch.from_numpy(np.exp(ready - peaks)) @ self.shares).numpy()
+        sums = product(np.exp(ready - peaks), self.shares)
         with np.errstate(divide="ignore"):
             scores = np.log(sums) + peaks + self.peaks
         k, v = np.nonzero(sums < TINY)

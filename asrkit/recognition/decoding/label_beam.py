@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
+import numpy as np
 
 from asrkit.errors import DataError, UsageError
 from asrkit.recognition.decoding.hypothesis import Hypothesis
@@ -57,34 +57,28 @@ def label_beam_search(
             "the first two must be at least 1, the last at least 0",
         )
     used = {name: scorer for name, scorer in scorers.items() if weights[name] != 0}
-    weight = torch.tensor([weights[name] for name in used], dtype=torch.float64)
+    weight = np.array([weights[name] for name in used])
     if not used or not (weight > 0).all():
         raise UsageError(f"scorer weights {dict(weights)}", "none may be negative, one must be above 0")
     gain = sum(weights[name] * scorer.highest for name, scorer in used.items())
 
     states = {name: scorer.start(1) for name, scorer in used.items()}
-    prefixes = torch.zeros(1, 0, dtype=torch.int64)
-    parts = torch.zeros(1, len(used), dtype=torch.float64)
+    prefixes, parts = np.zeros((1, 0), np.int64), np.zeros((1, len(used)))
     finished: list[Hypothesis] = []
     for length in range(max_length + 1):
         added = []
         for name, scorer in used.items():
             scores, states[name] = scorer.score(prefixes, states[name])
-            added.append(scores.double().cpu())
-        longer = parts[:, None] + torch.stack(added, dim=-1)
-        totals = (longer * weight).sum(dim=-1)
-        totals[:, blank] = -torch.inf
+            added.append(scores)
+        longer = parts[:, None] + np.stack(added, axis=-1, dtype=np.float64)
+        totals = longer @ weight
+        totals[:, blank] = -np.inf
         if length == max_length:
-            totals[:, torch.arange(totals.shape[1]) != eos] = -torch.inf
-
-        best, places = totals.flatten().topk(min(beam_size, totals.numel()))
-        if best.isnan().any():
-            raise DataError("a scorer gave NaN", "look for NaN in the audio or the model's weights")
-        possible = best > -torch.inf
-        best, places = best[possible], places[possible]
-        parents, tokens = places // totals.shape[1], places % totals.shape[1]
+            totals[:, np.arange(totals.shape[1]) != eos] = -np.inf
+        best, places = _largest(totals.ravel(), beam_size)
+        parents, tokens = np.divmod(places, totals.shape[1])
         parts, ended = longer[parents, tokens], tokens == eos
-        for k in ended.nonzero().flatten().tolist():
+        for k in np.flatnonzero(ended):
             named = dict(zip(used, parts[k].tolist(), strict=True))
             finished.append(Hypothesis(tuple(prefixes[parents[k]].tolist()), float(best[k]), named))
         finished = sorted(finished, key=lambda hypothesis: hypothesis.score, reverse=True)[:nbest]
@@ -94,6 +88,18 @@ def label_beam_search(
         rise = min(gain * (max_length - length), end_margin)
         if len(best) == 0 or (len(finished) == nbest and best[0] + rise <= finished[-1].score):
             break
-        prefixes = torch.cat([prefixes[parents], tokens[:, None]], dim=1)
+        prefixes = np.concatenate([prefixes[parents], tokens[:, None]], axis=1)
         states = {name: scorer.select(states[name], parents) for name, scorer in used.items()}
     return finished
+
+
+def _largest(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest of scores f64[N] above -inf, at most `count`, in falling order, and their places int64."""
+    if np.isnan(scores).any():
+        raise DataError("a scorer gave NaN", "look for NaN in the audio or the model's weights")
+    places = np.arange(len(scores))
+    if count < len(scores):
+        places = np.argpartition(scores, len(scores) - count)[-count:]
+    places = places[scores[places] > -np.inf]
+    places = places[np.lexsort((places, -scores[places]))]
+    return scores[places], places

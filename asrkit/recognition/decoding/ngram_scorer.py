@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from asrkit.recognition.ngram.model import EOS, UNK_ID, NgramModel
 
@@ -39,13 +37,13 @@ class TokenNgramScorer:
     def start(self, count: int) -> np.ndarray:
         return np.full(count, self.model.start)
 
-    def score(self, prefixes: Tensor, state: np.ndarray) -> tuple[Tensor, np.ndarray]:
+    def score(self, prefixes: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if prefixes.shape[1] > 0:
-            state = self.model.advance(state, self.words[prefixes[:, -1].numpy()])
-        return torch.from_numpy(np.stack([self._row(context) for context in state.tolist()])), state
+            state = self.model.advance(state, self.words[prefixes[:, -1]])
+        return np.stack([self._row(context) for context in state.tolist()]), state
 
-    def select(self, state: np.ndarray, index: Tensor) -> np.ndarray:
-        return state[index.numpy()]
+    def select(self, state: np.ndarray, index: np.ndarray) -> np.ndarray:
+        return state[index]
 
     def _compute_row(self, context: int) -> np.ndarray:
         row = self.model.next_log_probs(context)[self.words]

@@ -49,6 +49,13 @@ def utterances(log_probs: np.ndarray, lens: np.ndarray) -> list[Utterance]:
     return cut
 
 
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """Scores f32[…, V], normalised to log probabilities over the last axis."""
+    shifted = scores - scores.max(axis=-1, keepdims=True)
+    normalised: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return normalised
+
+
 def stretches(blanks: np.ndarray, most: int, pause: int) -> list[slice]:
     """Cut an utterance in the middle of pauses, as evenly as they allow.
 

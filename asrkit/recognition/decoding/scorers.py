@@ -1,11 +1,12 @@
-"""What label-synchronous decoders are made of: scorers of the next token, all behind one interface."""
+"""Scorers of the next token: what label-synchronous searches combine, behind one interface."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from asrkit.recognition.acoustics import TokenModel
 
 
 class Scorer(Protocol):
@@ -13,11 +14,11 @@ class Scorer(Protocol):
 
     A scorer of tokens ``y_1 … y_U`` gives each token a log score, given those before it, and the end token
     one that completes the sequence; their sum is the score of the hypothesis. -inf forbids a token. Prefixes
-    hold no start token: a scorer that wants one puts it there itself.
+    hold no start token: a scorer that needs one adds it.
 
     One search calls ``start`` once, then ``score`` and ``select`` in turn, so that a scorer may keep in its
     state what it computed for a prefix and need only add the last token. It never changes a state it was
-    given. Prefixes and indices are on the CPU; scores may be on any device.
+    given.
 
     Attributes:
         highest: the largest score a token can ever get: 0 for log probabilities. It tells a search when no
@@ -29,26 +30,45 @@ class Scorer(Protocol):
     def start(self, count: int) -> Any:
         """The state before the first token, of `count` hypotheses."""
 
-    def score(self, prefixes: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def score(self, prefixes: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         """What each next token adds to each hypothesis.
 
         Args:
-            prefixes: int64[K, U], U >= 0; every call's are one token longer than the one's before.
-            state: theirs without the last token (at U = 0, of ``start``).
+            prefixes: int64[K, U], U >= 0; one token longer at each call.
+            state: that of the prefixes without their last token (at U = 0, of ``start``).
 
         Returns:
             Scores f32 or f64[K, V], and the state of the prefixes.
         """
 
-    def select(self, state: Any, index: Tensor) -> Any:
+    def select(self, state: Any, index: np.ndarray) -> Any:
         """The state of the hypotheses int64[K'] `index`, each of which may occur several times."""
+
+
+class TokenModelScorer:
+    """log p(token | prefix) by an attention head on one utterance, or by a neural language model."""
+
+    highest = 0.0
+
+    def __init__(self, model: TokenModel) -> None:
+        self.model = model
+
+    def start(self, count: int) -> Any:
+        return self.model.select(self.model.start(), np.zeros(count, np.int64))
+
+    def score(self, prefixes: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        last = prefixes[:, -1].copy() if prefixes.shape[1] else np.full(len(prefixes), self.model.eos)
+        return self.model.step(last, state)
+
+    def select(self, state: Any, index: np.ndarray) -> Any:
+        return self.model.select(state, index)
 
 
 class LengthBonus:
     """Scores 1 for every token and 0 for the end: with a weight, a bonus that grows with the length.
 
-    Against the liking of autoregressive models and of n-gram fusion for short sequences (Hannun et al.,
-    "Deep Speech", 2014, section 2.2).
+    It counters the preference of autoregressive models and of n-gram fusion for short sequences (Hannun et
+    al., "Deep Speech", 2014, section 2.2).
 
     Args:
         vocab: number of tokens V.
@@ -58,21 +78,21 @@ class LengthBonus:
     highest = 1.0
 
     def __init__(self, vocab: int, eos: int) -> None:
-        self.scores = torch.ones(1, vocab)
+        self.scores = np.ones((1, vocab), np.float32)
         self.scores[:, eos] = 0.0
 
     def start(self, count: int) -> None:
         return None
 
-    def score(self, prefixes: Tensor, state: None) -> tuple[Tensor, None]:
-        return self.scores.expand(len(prefixes), -1), None
+    def score(self, prefixes: np.ndarray, state: None) -> tuple[np.ndarray, None]:
+        return self.scores.repeat(len(prefixes), axis=0), None
 
-    def select(self, state: None, index: Tensor) -> None:
+    def select(self, state: None, index: np.ndarray) -> None:
         return None
 
 
 class LoopGuard:
-    """Forbids a token that would say the same thing once more: the cure for a decoder that repeats itself.
+    """Forbids a token that would complete one repetition too many: attention decoders can loop.
 
     A hypothesis may hold any sequence of up to `longest` tokens at most `times` times in a row. CTC needs no
     such guard, since its frames run out.
@@ -80,7 +100,7 @@ class LoopGuard:
     Args:
         vocab: number of tokens V.
         times: repetitions in a row that are allowed.
-        longest: longest sequence looked for, in tokens.
+        longest: longest repeated sequence that is detected, in tokens.
     """
 
     highest = 0.0
@@ -91,8 +111,8 @@ class LoopGuard:
     def start(self, count: int) -> None:
         return None
 
-    def score(self, prefixes: Tensor, state: None) -> tuple[Tensor, None]:
-        scores = torch.zeros(len(prefixes), self.vocab)
+    def score(self, prefixes: np.ndarray, state: None) -> tuple[np.ndarray, None]:
+        scores = np.zeros((len(prefixes), self.vocab), np.float32)
         length = prefixes.shape[1]
         for period in range(1, self.longest + 1):
             # What follows `times` whole repetitions may not complete one more.
@@ -100,9 +120,9 @@ class LoopGuard:
             if length < whole:
                 break
             tail = prefixes[:, length - whole :]
-            looping = (tail[:, period:] == tail[:, :-period]).all(dim=1)
-            scores[looping, tail[looping, whole - period]] = -torch.inf
+            looping = (tail[:, period:] == tail[:, :-period]).all(axis=1)
+            scores[looping, tail[looping, whole - period]] = -np.inf
         return scores, None
 
-    def select(self, state: None, index: Tensor) -> None:
+    def select(self, state: None, index: np.ndarray) -> None:
         return None
