@@ -17,16 +17,16 @@ import torch
 from asrkit.errors import DataError
 from asrkit.learning.features.frontend import GivenFeatures
 from asrkit.learning.models.asr import Batch
-from asrkit.learning.models.decoders import decoder_inputs
-from asrkit.learning.models.encoded import Encoded
+from asrkit.learning.torch_acoustics import TorchAcoustics, TorchAttentionHead
+from asrkit.recognition.acoustics import EncodedBatch
 from asrkit.recognition.align.ctc import ctc_align
-from asrkit.recognition.decoding.attention import DecoderScorer, attention_greedy_search
+from asrkit.recognition.decoding.attention import attention_greedy_search
 from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
 from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from asrkit.recognition.decoding.ctc_prefix_score import CtcPrefixScorer
 from asrkit.recognition.decoding.hypothesis import Hypothesis
 from asrkit.recognition.decoding.label_beam import label_beam_search
-from asrkit.recognition.decoding.scorers import LengthBonus, Scorer
+from asrkit.recognition.decoding.scorers import LengthBonus, Scorer, TokenModelScorer
 from asrkit.recognition.recognizer import Recognizer
 from asrkit.reference import ctc, ctc_decode, joint
 from asrkit.reference.align import forced_alignment
@@ -138,31 +138,34 @@ def recording(recognizer: Recognizer, name: str, wave: np.ndarray) -> Recording:
 
 def posteriors(recognizer: Recognizer, waves: list[np.ndarray]) -> list[np.ndarray]:
     """Log posteriors f32[T', V] of each wave f32[N], all run in one batch; see :class:`Recording`."""
-    model = recognizer.model
-    with torch.inference_mode():
-        encoded = recognizer.encode(waves)
-        if "ctc" in model.heads:
-            log_probs, lens = model.ctc_log_probs(encoded)
-        elif "frame" in model.heads:
-            log_probs, lens = model.frame_log_probs(encoded), encoded.lens
-        else:
-            tokens = torch.tensor([attention_text(recognizer, waves[0])] * len(waves), dtype=torch.int64)
-            log_probs = attention_log_probs(recognizer, encoded, tokens)
-            lens = torch.full([len(waves)], log_probs.shape[1])
-    return [x[:n] for x, n in zip(log_probs.cpu().numpy(), lens.tolist(), strict=True)]
+    encoded = recognizer.encode(waves)
+    if "ctc" in recognizer.model.heads:
+        log_probs, lens = encoded.ctc_log_probs()
+    elif "frame" in recognizer.model.heads:
+        log_probs, lens = encoded.frame_log_probs(), encoded.lens
+    else:
+        text = attention_text(recognizer, waves[0])
+        log_probs = attention_log_probs(encoded, [text] * len(waves))
+        lens = np.full(len(waves), len(text) + 1)
+    return [x[:n] for x, n in zip(log_probs, lens.tolist(), strict=True)]
 
 
 def attention_text(recognizer: Recognizer, wave: np.ndarray) -> list[int]:
     """What the attention head says of a wave f32[N]."""
-    with torch.inference_mode():
-        return list(attention_greedy_search(recognizer.model, recognizer.encode([wave]))[0].tokens)
+    return list(attention_greedy_search(recognizer.model, recognizer.encode([wave]))[0].tokens)
 
 
-def attention_log_probs(recognizer: Recognizer, encoded: Encoded, tokens: torch.Tensor) -> torch.Tensor:
-    """The attention head's log posteriors f32[B, U + 1, V] after each of the tokens int64[B, U]."""
-    model = recognizer.model
-    inputs = decoder_inputs(tokens.to(encoded.out.device), model.eos)
-    return model.decoder(inputs, encoded).log_softmax(dim=-1)
+def attention_log_probs(encoded: EncodedBatch, texts: Sequence[Sequence[int]]) -> np.ndarray:
+    """The attention head's log posteriors f32[B, U + 1, V] after each token of a text each, all at once."""
+    head = encoded.attention()
+    assert isinstance(head, TorchAttentionHead)
+    return head.teacher_forced(texts)
+
+
+def torch_acoustics(recognizer: Recognizer) -> TorchAcoustics:
+    """The acoustics of a recogniser that is to be compared with the reference."""
+    assert isinstance(recognizer.acoustics, TorchAcoustics)
+    return recognizer.acoustics
 
 
 def attention_steps(subject: Subject) -> Iterator[Finding]:
@@ -170,15 +173,13 @@ def attention_steps(subject: Subject) -> Iterator[Finding]:
     recognizer = subject.recognizer
     for name, wave, _, texts in subject.recordings:
         for text in texts:
-            with torch.inference_mode():
-                encoded = recognizer.encode([wave])
-                tokens = torch.tensor([list(text)], dtype=torch.int64)
-                whole = attention_log_probs(recognizer, encoded, tokens)[0].cpu().numpy()
-                scorer = DecoderScorer(recognizer.model.decoder, recognizer.model.eos, encoded)
-                state, steps = scorer.start(1), []
-                for length in range(len(text) + 1):
-                    scores, state = scorer.score(tokens[:, :length], state)
-                    steps.append(scores[0].cpu().numpy())
+            encoded, tokens = recognizer.encode([wave]), np.array([text], np.int64)
+            whole = attention_log_probs(encoded, [text])[0]
+            scorer = TokenModelScorer(encoded.attention())
+            state, steps = scorer.start(1), []
+            for length in range(len(text) + 1):
+                scores, state = scorer.score(tokens[:, :length], state)
+                steps.append(scores[0])
             difference, place = largest(np.stack(steps), whole)
             yield difference, f"{name}, after {place} of {len(text)} tokens"
 
@@ -188,24 +189,22 @@ def attention_beam(subject: Subject) -> Iterator[Finding]:
     recognizer = subject.recognizer
     model = recognizer.model
     for name, wave, *_ in subject.recordings:
-        with torch.inference_mode():
-            encoded = recognizer.encode([wave[: int(JOINT_SECONDS * recognizer.config.features.signal_rate)]])
+        encoded = recognizer.encode([wave[: int(JOINT_SECONDS * recognizer.config.features.signal_rate)]])
 
-            def step(prefix: Sequence[int], encoded: Encoded = encoded) -> np.ndarray:
-                tokens = torch.tensor([list(prefix)], dtype=torch.int64)
-                scores = attention_log_probs(recognizer, encoded, tokens)[0, -1].double().cpu().numpy()
-                scores[0] = -np.inf  # blank is no token of a text
-                return scores
+        def step(prefix: Sequence[int], encoded: EncodedBatch = encoded) -> np.ndarray:
+            scores = attention_log_probs(encoded, [prefix])[0, -1].astype(np.float64)
+            scores[0] = -np.inf  # blank is no token of a text
+            return scores
 
-            expected = beam_search(step, end=model.eos, beam_size=JOINT_BEAM, max_length=JOINT_TOKENS)
-            found = label_beam_search(
-                {"attention": DecoderScorer(model.decoder, model.eos, encoded)},
-                {"attention": 1.0},
-                eos=model.eos,
-                beam_size=JOINT_BEAM,
-                max_length=JOINT_TOKENS,
-                nbest=1,
-            )
+        expected = beam_search(step, end=model.eos, beam_size=JOINT_BEAM, max_length=JOINT_TOKENS)
+        found = label_beam_search(
+            {"attention": TokenModelScorer(encoded.attention())},
+            {"attention": 1.0},
+            eos=model.eos,
+            beam_size=JOINT_BEAM,
+            max_length=JOINT_TOKENS,
+            nbest=1,
+        )
         yield abs(found[0].score - expected[0].score), f"{name}, first {JOINT_SECONDS:g} s"
 
 
@@ -223,7 +222,7 @@ def largest(found: np.ndarray, expected: np.ndarray) -> tuple[float, int]:
 
 def weights_sane(subject: Subject) -> Iterator[Finding]:
     """How many weights of each tensor are NaN, infinite or impossibly large."""
-    for name, weights in subject.recognizer.model.state_dict().items():
+    for name, weights in torch_acoustics(subject.recognizer).model.state_dict().items():
         yield float((~(weights.abs() < GIANT)).sum()), f"tensor {name}"
 
 
@@ -245,7 +244,7 @@ def padding(subject: Subject) -> Iterator[Finding]:
 def features(recognizer: Recognizer, waves: list[np.ndarray]) -> np.ndarray:
     """Features f32[B, T, F] of waves f32[N] of one length."""
     samples = torch.from_numpy(np.stack(waves))
-    feats, _ = recognizer.frontend(samples, torch.full([len(waves)], samples.shape[1]))
+    feats, _ = torch_acoustics(recognizer).frontend(samples, torch.full([len(waves)], samples.shape[1]))
     return feats.numpy()
 
 
@@ -256,7 +255,7 @@ def audible(feats: np.ndarray, frames: np.ndarray) -> np.ndarray:
 
 def features_by_frame(subject: Subject) -> Iterator[Finding]:
     """Features of the whole recording are those of each frame's own neighbourhood."""
-    frontend = subject.recognizer.frontend
+    frontend = torch_acoustics(subject.recognizer).frontend
     if isinstance(frontend, GivenFeatures):
         return
     reach = math.ceil(frontend.window_size / frontend.shift)
@@ -303,7 +302,7 @@ def loss_and_gradient(subject: Subject) -> tuple[torch.Tensor, torch.Tensor]:
     logits = torch.nn.utils.rnn.pad_sequence(frames, batch_first=True).requires_grad_()
     lens, token_lens = (torch.tensor([len(x) for x in many]) for many in (frames, texts))
     batch = Batch([r.name for r in subject.recordings for _ in r.texts], logits, lens, tokens, token_lens)
-    losses = subject.recognizer.model.ctc_loss(logits.log_softmax(-1), lens, batch)
+    losses = torch_acoustics(subject.recognizer).model.ctc_loss(logits.log_softmax(-1), lens, batch)
     (gradient,) = torch.autograd.grad(losses.sum(), logits)
     return losses.detach(), gradient
 
@@ -362,12 +361,12 @@ def joint_scores(subject: Subject) -> Iterator[Finding]:
     for where, log_probs, text in sentences(subject):
         end = log_probs.shape[1] - 1
         text = [token for token in text if token != end]
-        scorer = CtcPrefixScorer(torch.from_numpy(log_probs), eos=end)
+        scorer = CtcPrefixScorer(log_probs, eos=end)
         state, so_far = scorer.start(1), 0.0
         compared = np.linspace(0, len(text), PREFIXES).round()
         for u in range(len(text) + 1):
             prefix = tuple(text[:u])
-            scores, state = scorer.score(torch.tensor([prefix], dtype=torch.int64), state)
+            scores, state = scorer.score(np.array([prefix], np.int64), state)
             best = int(scores[0, :end].argmax())
             for token in {best, *text[u : u + 1], *text[max(0, u - 1) : u]} if u in compared else ():
                 expected = joint.ctc_prefix_log_probability(log_probs, (*prefix, token))
@@ -390,7 +389,7 @@ def joint_beam(subject: Subject) -> Iterator[Finding]:
         stretch = log_probs[first : first + JOINT_FRAMES, vocabulary].astype(np.float64)
         end, length = len(vocabulary) - 1, len(stretch)
         scorers: dict[str, Scorer] = {
-            "ctc": CtcPrefixScorer(torch.from_numpy(stretch), eos=end),
+            "ctc": CtcPrefixScorer(stretch, eos=end),
             "length": LengthBonus(end + 1, end),
         }
         found = label_beam_search(

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import asrkit
 from asrkit.recognition.audio.reading import read_audio
@@ -18,14 +17,8 @@ from asrkit.recognition.audio.reading import read_audio
 def main(model: str, out: str, *audio: str) -> None:
     recognizer = asrkit.load(model, device="cpu")
     rate = recognizer.config.features.sample_rate
-    with torch.inference_mode():
-        found = {
-            Path(path).stem: recognizer.model.ctc_log_probs(recognizer.encode([read_audio(path, rate)]))[
-                0
-            ].numpy()
-            for path in audio
-        }
-    np.savez(out, **found)  # type: ignore[arg-type]
+    posteriors = {Path(path).stem: recognizer.ctc_log_probs(read_audio(path, rate)) for path in audio}
+    np.savez(out, **posteriors)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -58,19 +58,26 @@ class TorchAttentionHead(TorchTokenModel):
 
     @torch.inference_mode()
     def log_probs(self, texts: Sequence[Sequence[int]]) -> np.ndarray:
-        targets, inputs, rows = self._teacher_forced(texts)
+        targets, inputs, rows = self._inputs(texts)
         log_probs = self.decoder(inputs, rows).log_softmax(dim=-1)
         chosen: np.ndarray = log_probs.gather(2, targets[..., None])[..., 0].cpu().numpy()
         return chosen
 
     @torch.inference_mode()
+    def teacher_forced(self, texts: Sequence[Sequence[int]]) -> np.ndarray:
+        """Log probabilities f32[N, U + 1, V] of all tokens after each of the given ones."""
+        _, inputs, rows = self._inputs(texts)
+        log_probs: np.ndarray = self.decoder(inputs, rows).log_softmax(dim=-1).cpu().numpy()
+        return log_probs
+
+    @torch.inference_mode()
     def maps(self, texts: Sequence[Sequence[int]]) -> np.ndarray:
-        _, inputs, rows = self._teacher_forced(texts)
+        _, inputs, rows = self._inputs(texts)
         maps: np.ndarray = self.decoder.maps(inputs, rows).float().cpu().numpy()
         return maps
 
-    def _teacher_forced(self, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Encoded]:
-        """Targets and inputs int64[N, U + 1], and the utterance's encoder frames for each text."""
+    def _inputs(self, texts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Encoded]:
+        """Targets and inputs int64[N, U + 1]; encoder frames of the one utterance, or each text's own."""
         assert self.encoded is not None
         rows = [torch.tensor([*text, self.eos]) for text in texts]
         targets = pad_sequence(rows, batch_first=True, padding_value=self.eos).to(self.device)

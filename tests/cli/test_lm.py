@@ -11,15 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from conftest import PROMPTS, Run
 from families import CTC, QUICK, small_recipe
 
 from asrkit.config import parse_config
 from asrkit.learning.data.manifest import read_manifest
-from asrkit.learning.lm.neural import load_lm
 from asrkit.recognition.ngram.model import estimate, read_ngram, write_arpa
-from asrkit.recognition.stored_lm import NGRAM, OLD_NGRAM
+from asrkit.recognition.stored_lm import NGRAM, OLD_NGRAM, load_lm
 from asrkit.recognition.text.normalize import english
 
 TRANSCRIPTS = PROMPTS.parent / "transcripts.tsv"
@@ -158,7 +156,7 @@ def test_a_recipe_with_a_large_text(prompts: list[list[str]], asrkit: Run, tmp_p
     assert done.code == 0, done.err
     folder = tmp_path / "exp" / "small" / "default"
     config = parse_config((folder / "config.yaml").read_text(), "config.yaml")
-    lm = load_lm(config.lm, folder / "lm", 30, torch.device("cpu"))
+    lm = load_lm(config.lm, folder / "lm", 30, "cpu")
     assert lm is not None and lm.ngram is not None
 
     heard, unheard = (
@@ -183,7 +181,7 @@ def test_a_recipe_with_a_large_text(prompts: list[list[str]], asrkit: Run, tmp_p
 
     write_arpa(lm.ngram, folder / "lm" / OLD_NGRAM)
     (folder / "lm" / NGRAM).unlink()
-    old = load_lm(config.lm, folder / "lm", 30, torch.device("cpu"))
+    old = load_lm(config.lm, folder / "lm", 30, "cpu")
     assert old is not None and old.ngram is not None, "models made before there was a binary form"
     assert old.ngram.log_probs.tolist() == lm.ngram.log_probs.tolist()
 

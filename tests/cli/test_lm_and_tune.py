@@ -17,14 +17,16 @@ from conftest import PROMPTS, Run
 from families import CTC, FAMILIES, QUICK, small_recipe
 from safetensors.numpy import load, save
 
-from asrkit.config import neural_lm_shape, parse_config
+from asrkit.config import neural_lm_shape, parse_config, with_weights
 from asrkit.learning.data.manifest import read_manifest
-from asrkit.learning.lm.neural import NeuralLm, load_lm
+from asrkit.learning.lm.neural import NeuralLm, read_network
+from asrkit.learning.torch_acoustics import TorchAcoustics, TorchEncoded
 from asrkit.learning.training.data import TextSource
 from asrkit.recognition.audio.reading import read_audio
 from asrkit.recognition.bundle import Bundle
 from asrkit.recognition.recognizer import Recognizer
 from asrkit.recognition.scoring.score import score_texts
+from asrkit.recognition.stored_lm import WEIGHTS
 
 SOUND = PROMPTS / "activated.opus"
 GRID = {"lm_weight": [0.0, 0.8], "ctc_weight": [0.1, 0.6], "length_bonus": [1.5]}
@@ -90,9 +92,12 @@ def second_pass(recipe: Path, asrkit: Run, *words: str) -> Path:
 
 def network(folder: Path, vocab: int) -> NeuralLm:
     config = parse_config((folder / "config.yaml").read_text(), "config.yaml")
-    lm = load_lm(config.lm, folder / "lm", vocab, torch.device("cpu"))
-    assert lm is not None and lm.network is not None
-    return lm.network
+    return read_network(config.lm, folder / "lm" / WEIGHTS, vocab)
+
+
+def torch_acoustics(recognizer: Recognizer) -> TorchAcoustics:
+    assert isinstance(recognizer.acoustics, TorchAcoustics)
+    return recognizer.acoustics
 
 
 @torch.no_grad()
@@ -144,7 +149,7 @@ def test_a_neural_model_is_trained_and_measured(kind: str, recipe: Path, asrkit:
 @pytest.mark.parametrize("kind", NEURAL)
 def test_a_decoder_starts_from_the_language_model(kind: str, recipe: Path, asrkit: Run) -> None:
     folder = neural(recipe, asrkit, kind)
-    decoder = Recognizer.load(folder).model.decoder.state_dict()
+    decoder = torch_acoustics(Recognizer.load(folder)).model.decoder.state_dict()
     lm = network(folder, decoder["out.bias"].numel()).decoder.state_dict()
     assert {name for name in decoder if name not in lm} == {name for name in decoder if ".attend." in name}
     for name, tensor in lm.items():
@@ -190,8 +195,7 @@ def test_tuning_takes_the_best_of_the_grid_and_decoding_uses_it(recipe: Path, as
     settings = vars(recognizer.settings)
     assert {name: settings[name] for name in GRID} == record["chosen"]
     for weights, expected in zip(tried, errors, strict=True):
-        vars(recognizer.settings).update(weights)
-        recognizer._made = None
+        recognizer.settings = with_weights(recognizer.settings, weights)
         found = {u.id: recognizer.transcribe(u.audio).text for u in utterances}
         score = score_texts({u.id: u.text for u in utterances}, found, "char")
         assert score.total.errors == expected
@@ -225,7 +229,7 @@ def test_fusion_changes_scores_by_what_the_language_model_says(kind: str, recipe
     for entry in fused["nbest"]:
         parts = entry["parts"]
         assert entry["score"] == pytest.approx(parts["attention"] + 0.7 * parts["lm"], abs=1e-3)
-    recognizer.settings.lm_weight, recognizer.settings.decoder = 0.7, "attention-beam"
+    recognizer.settings = replace(recognizer.settings, lm_weight=0.7, decoder="attention-beam")
     wave = read_audio(str(SOUND), 16000)
     (best, *_) = recognizer.search(recognizer.encode([wave]))[0]
     source = TextSource([""], [list(best.tokens)])
@@ -308,8 +312,9 @@ def test_the_mean_of_what_is_heard_at_several_moments(recipe: Path, asrkit: Run)
     folder = words_model(recipe, asrkit)
     recognizer = Recognizer.load(folder)
     waves = [read_audio(str(SOUND), 16000), read_audio(str(SOUND), 16000)[:9000]]
-    plain = recognizer.encode(waves)
-    feats, lens = recognizer.features(waves)
+    acoustics = torch_acoustics(recognizer)
+    plain = acoustics.encode(waves).encoded
+    feats, lens = acoustics.features(waves)
     outs = [plain.out]
     for by in (-2, -1, 1, 2):
         moved = torch.zeros_like(feats)
@@ -317,9 +322,11 @@ def test_the_mean_of_what_is_heard_at_several_moments(recipe: Path, asrkit: Run)
             places = [min(max(0, frame - by), frames - 1) for frame in range(frames)]
             moved[row, :frames] = feats[row, places]
         with torch.inference_mode():
-            outs.append(recognizer.model.encode(moved, lens).out)
+            outs.append(acoustics.model.encode(moved, lens).out)
     recognizer.settings = replace(recognizer.settings, shifts=2)
-    found = recognizer.encode(waves)
+    shifted = recognizer.encode(waves)
+    assert isinstance(shifted, TorchEncoded)
+    found = shifted.encoded
     torch.testing.assert_close(found.out, torch.stack(outs).mean(dim=0), rtol=1e-4, atol=1e-5)
     assert found.lens.tolist() == plain.lens.tolist() and not torch.allclose(found.out, plain.out, atol=1e-3)
     none, two = (decode(asrkit, folder, "--shifts", shifts) for shifts in (0, 2))
@@ -363,11 +370,10 @@ def test_priors_are_the_mean_posteriors_and_come_off_by_their_share(recipe: Path
     recognizer.settings = replace(recognizer.settings, ctc_prior_weight=0.7)
     scaled = recognizer.search(encoded)[0][0]
     recognizer.settings = replace(recognizer.settings, ctc_prior_weight=0.0)
-    log_probs = recognizer.model.ctc_log_probs
-    with torch.inference_mode(), mock.patch.object(recognizer.model, "ctc_log_probs") as given:
-        raw, lens = log_probs(encoded)
-        shifted = raw - 0.7 * torch.tensor(expected).float().clamp(min=1e-6).log()
-        given.return_value = (shifted - shifted.logsumexp(dim=-1, keepdim=True), lens)
+    with mock.patch.object(encoded, "ctc_log_probs", wraps=encoded.ctc_log_probs) as given:
+        raw, lens = encoded.ctc_log_probs()
+        shifted = torch.tensor(raw) - 0.7 * torch.tensor(expected).float().clamp(min=1e-6).log()
+        given.return_value = (shifted - shifted.logsumexp(dim=-1, keepdim=True)).numpy(), lens
         by_hand = recognizer.search(encoded)[0][0]
     assert scaled.tokens == by_hand.tokens
     assert scaled.score == pytest.approx(by_hand.score, abs=1e-3)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_from_audio_to_a_packed_recogniser(family: str, recipe: Path, asrkit: Ru
     unpacked, packed = Recognizer.load(folder), Recognizer.load(folder / "small.asrkit")
     for decoder in decoders:
         for recognizer in (unpacked, packed):
-            recognizer.settings.decoder = decoder
+            recognizer.settings = replace(recognizer.settings, decoder=decoder)
         transcript = unpacked.transcribe(PROMPTS / "digits-1.opus")
         assert transcript == packed.transcribe(PROMPTS / "digits-1.opus")
         assert transcript.nbest[0].score < 0

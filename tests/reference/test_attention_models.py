@@ -22,7 +22,6 @@ from asrkit.config import (
     TransformerConfig,
     TransformerDecoderConfig,
 )
-from asrkit.learning.lm.neural import LanguageModel
 from asrkit.learning.models.asr import AsrModel
 from asrkit.learning.models.attention import CrossAttention, SelfAttention
 from asrkit.learning.models.decoders.lstm import LstmDecoder
@@ -31,8 +30,10 @@ from asrkit.learning.models.encoded import Encoded
 from asrkit.learning.models.encoders.tdnn import TdnnEncoder
 from asrkit.learning.models.encoders.transformer import ConformerEncoder, TransformerEncoder
 from asrkit.learning.padding import valid_mask
+from asrkit.learning.torch_acoustics import TorchEncoded
 from asrkit.recognition.decoding import MAKERS, Resources
 from asrkit.recognition.decoding.hypothesis import Hypothesis
+from asrkit.recognition.decoding.language_model import LanguageModel
 from asrkit.recognition.ngram.model import estimate
 from asrkit.recognition.text.tokenizer import CharTokenizer
 from asrkit.reference import brute_force
@@ -451,7 +452,7 @@ def decode(
     model: AsrModel, encoded: Encoded, name: str, lm: LanguageModel | None = None, **settings: Any
 ) -> list[Hypothesis]:
     decoder = MAKERS[name](Resources(model, TOKENIZER, DecodeConfig(**settings), 0.01, lm=lm))
-    return decoder(encoded)[0]
+    return decoder(TorchEncoded(model, encoded))[0]
 
 
 @pytest.mark.parametrize("kind", ["transformer", "look back", "dot", "location"])

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from reference.posteriors import KINDS, log_posteriors
 
 from asrkit.errors import DataError, UsageError
@@ -38,19 +37,19 @@ class StepScorer:
 
     highest = 0.0
 
-    def __init__(self, step: Step, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(self, step: Step, dtype: type = np.float64) -> None:
         self.step, self.dtype, self.calls = step, dtype, 0
 
     def start(self, count: int) -> list[Tokens]:
         return [()] * count
 
-    def score(self, prefixes: torch.Tensor, state: list[Tokens]) -> tuple[torch.Tensor, list[Tokens]]:
+    def score(self, prefixes: np.ndarray, state: list[Tokens]) -> tuple[np.ndarray, list[Tokens]]:
         self.calls += 1
         now = [tuple(prefix) for prefix in prefixes.tolist()]
         assert state == [prefix[:-1] for prefix in now]
-        return torch.tensor(np.array([self.step(prefix) for prefix in now])).to(self.dtype), now
+        return np.array([self.step(prefix) for prefix in now], self.dtype), now
 
-    def select(self, state: list[Tokens], index: torch.Tensor) -> list[Tokens]:
+    def select(self, state: list[Tokens], index: np.ndarray) -> list[Tokens]:
         return [state[k] for k in index.tolist()]
 
 
@@ -60,13 +59,13 @@ def search(
     *,
     ctc_weight: float = 1.0,
     length_bonus: float = 0.0,
-    dtype: torch.dtype = torch.float64,
+    dtype: type = np.float64,
     **options: float,
 ) -> list[Hypothesis]:
     """Joint decoding with the last token as end token, of at most T tokens unless `options` say otherwise."""
     vocabulary = log_probs.shape[1]
     scorers: dict[str, Scorer] = {
-        "ctc": CtcPrefixScorer(torch.from_numpy(log_probs), eos=vocabulary - 1),
+        "ctc": CtcPrefixScorer(log_probs, eos=vocabulary - 1),
         "length": LengthBonus(vocabulary, vocabulary - 1),
     }
     if step is not None:
@@ -118,9 +117,9 @@ def test_wide_joint_beam_is_exhaustive_search(ctc_weight: float, length_bonus: f
     assert searches >= 15
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("kind", ["flat", "peaky", "with zeros"])
-def test_narrow_joint_beam_is_the_reference_beam(kind: str, dtype: torch.dtype) -> None:
+def test_narrow_joint_beam_is_the_reference_beam(kind: str, dtype: type) -> None:
     rng = np.random.default_rng(22)
     for seed in range(40):
         vocabulary = int(rng.integers(3, 6))
@@ -161,7 +160,7 @@ def test_the_search_ends_when_nothing_better_can_come() -> None:
     def count(length_bonus: float, end_margin: float) -> tuple[int, tuple[int, ...]]:
         counter = StepScorer(lambda prefix: np.zeros(6))
         scorers = {
-            "ctc": CtcPrefixScorer(torch.from_numpy(log_probs), eos=5),
+            "ctc": CtcPrefixScorer(log_probs, eos=5),
             "length": LengthBonus(6, 5),
             "calls": counter,
         }

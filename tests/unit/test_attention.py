@@ -37,11 +37,12 @@ from asrkit.learning.models.encoded import Encoded
 from asrkit.learning.models.encoders.mlp import MlpEncoder
 from asrkit.learning.models.subsampling import Conv1d, Conv2d, Stack
 from asrkit.learning.padding import valid_mask
+from asrkit.learning.torch_acoustics import TorchEncoded, TorchTokenModel
 from asrkit.recognition.align.ctc import ctc_align
 from asrkit.recognition.audio.reading import read_audio
-from asrkit.recognition.decoding.attention import DecoderScorer, attention_greedy_search, longest, with_times
+from asrkit.recognition.decoding.attention import attention_greedy_search, longest, with_times
 from asrkit.recognition.decoding.hypothesis import Hypothesis
-from asrkit.recognition.decoding.scorers import LoopGuard
+from asrkit.recognition.decoding.scorers import LoopGuard, TokenModelScorer
 from asrkit.reference import convolution
 from asrkit.reference.attention import sinusoidal_positions
 
@@ -251,16 +252,17 @@ def test_scores_of_a_sequence_add_up_to_its_likelihood(kind: str) -> None:
     decoder = NeuralLm(WRITER, VOCAB).eval().decoder if kind == "lm" else model.decoder
     for row in range(2):
         alone = None if kind == "lm" else encoded.utterance(row)
-        scorer = DecoderScorer(decoder, VOCAB - 1, alone)
+        scorer = TokenModelScorer(TorchTokenModel(decoder, VOCAB - 1, alone))
         sequences = texts(5, 4, seed=row)
         state, total = scorer.start(5), torch.zeros(5)
         for place in range(5):
             token = sequences[:, place] if place < 4 else torch.full((5,), VOCAB - 1)
-            scores, state = scorer.score(sequences[:, :place], state)
+            rows_scores, state = scorer.score(sequences[:, :place].numpy(), state)
+            scores = torch.from_numpy(rows_scores)
             torch.testing.assert_close(scores.exp().sum(dim=1), torch.ones(5))
             total += scores[torch.arange(5), token]
             order = torch.randperm(5, generator=seeded(place))
-            sequences, state, total = sequences[order], scorer.select(state, order), total[order]
+            sequences, state, total = sequences[order], scorer.select(state, order.numpy()), total[order]
         rows = None if alone is None else Encoded(alone.out.expand(5, -1, -1), alone.lens.expand(5))
         logits = decoder(decoder_inputs(sequences, VOCAB - 1), rows)
         losses = decoder_loss(logits, decoder_targets(sequences, torch.full((5,), 4), VOCAB - 1))
@@ -277,7 +279,7 @@ def test_greedy_search_ends_at_its_limit_and_never_says_blank(kind: str) -> None
     model.decoder.out.bias[0] = 99.0
     model.decoder.out.bias[model.eos] = -99.0
     batch = speech_batch(40, 17, 3, 1, 0)
-    encoded = model.encode(batch.feats, batch.feat_lens)
+    encoded = TorchEncoded(model, model.encode(batch.feats, batch.feat_lens))
     assert longest(model, encoded).tolist() == [11, 5, 2, 1, 0]
     found = attention_greedy_search(model, encoded)
     assert [len(h.tokens) for h in found] == [11, 5, 2, 1, 0]
@@ -293,7 +295,7 @@ def test_greedy_search_takes_the_likeliest_token_each_time(kind: str) -> None:
         parameter *= 2  # so that tokens matter to one another
     batch = speech_batch(40, 31, 22)
     encoded = model.encode(batch.feats, batch.feat_lens)
-    found = attention_greedy_search(model, encoded)
+    found = attention_greedy_search(model, TorchEncoded(model, encoded))
     for row, hypothesis in enumerate(found):
         written: list[int] = []
         score = 0.0
@@ -301,7 +303,7 @@ def test_greedy_search_takes_the_likeliest_token_each_time(kind: str) -> None:
             inputs = torch.tensor([[model.eos, *written]])
             log_probs = model.decoder(inputs, encoded.utterance(row))[0, -1].log_softmax(dim=-1)
             log_probs[0] = -math.inf
-            full = len(written) == int(longest(model, encoded)[row])
+            full = len(written) == int(longest(model, TorchEncoded(model, encoded))[row])
             token = model.eos if full else int(log_probs.argmax())
             score += float(log_probs[token])
             if token == model.eos:
@@ -319,7 +321,7 @@ def test_times_and_confidences_of_given_tokens(heads: list[str], kind: str) -> N
     batch = speech_batch(40)
     encoded = model.encode(batch.feats, batch.feat_lens)
     given = [Hypothesis(tokens, -1.0) for tokens in [(1, 2, 2), (), (3,), (4,) * 30]]
-    found = with_times(model, encoded, given, frame_seconds=0.5)
+    found = with_times(model, TorchEncoded(model, encoded), given, frame_seconds=0.5)
     ctc = model.ctc_log_probs(encoded)[0][0].numpy() if "ctc" in heads else None
     for hypothesis in found:
         tokens = torch.tensor([*hypothesis.tokens, model.eos])
@@ -347,7 +349,7 @@ def test_loop_guard_forbids_what_enumeration_forbids(times: int, longest_period:
             period = int(rng.integers(1, longest_period + 2))
             begin = max(0, length - int(rng.integers(1, (times + 1) * period + 1)))
             row[begin:] = np.resize(row[begin : begin + period], length - begin)
-        scores, _ = guard.score(torch.from_numpy(rows), None)
+        scores, _ = guard.score(rows, None)
         for row, found in zip(rows.tolist(), scores.tolist(), strict=True):
             for token in range(3):
                 loops = says_again([*row, token], times + 1, longest_period)

@@ -32,16 +32,18 @@ from asrkit.config.decoders import DECODERS, decoders_for
 from asrkit.errors import UsageError
 from asrkit.learning.features.cmvn import Cmvn
 from asrkit.learning.features.frontend import Frontend
-from asrkit.learning.lm.neural import LanguageModel, NeuralLm
+from asrkit.learning.lm.neural import NeuralLm
 from asrkit.learning.models.asr import ATTENTION_DECODERS, ENCODERS, AsrModel, Batch, Loss
 from asrkit.learning.models.decoders import decoder_inputs
 from asrkit.learning.models.encoded import Encoded
 from asrkit.learning.models.weights import load_weights, save_weights
 from asrkit.learning.padding import valid_mask
 from asrkit.learning.recipe.library import find_recipe, fragments
+from asrkit.learning.torch_acoustics import TorchEncoded, TorchTokenModel
 from asrkit.recognition.audio.reading import read_audio
 from asrkit.recognition.decoding import MAKERS, Resources
 from asrkit.recognition.decoding.hypothesis import Hypothesis
+from asrkit.recognition.decoding.language_model import LanguageModel
 from asrkit.recognition.ngram.model import NgramModel, estimate
 from asrkit.recognition.text.labels import LabelCounts, LabelSet
 from asrkit.recognition.text.tokenizer import CharTokenizer
@@ -360,8 +362,8 @@ def resources(model: AsrModel, speech: Speech, lm: LanguageModel | None = None, 
 
 
 def search(name: str, given: Resources, encoded: Encoded) -> list[list[Hypothesis]]:
-    with torch.inference_mode():
-        return MAKERS[name](given)(encoded)
+    assert isinstance(given.model, AsrModel)
+    return MAKERS[name](given)(TorchEncoded(given.model, encoded))
 
 
 @torch.no_grad()
@@ -441,10 +443,10 @@ def test_neural_language_models_join_the_beam(decoder: str, look_back: str, spee
     model = make_model(shrunk(ModelConfig(heads=["ctc", "attention"])), speech)
     torch.manual_seed(5)
     shape = TransformerDecoderConfig(dim=16, layers=1, heads=2, ff=16, dropout=0.0, look_back=look_back)
-    lm = LanguageModel("transformer", network=NeuralLm(shape, model.vocab).eval())
+    network = NeuralLm(shape, model.vocab).eval()
+    lm = LanguageModel("transformer", network=TorchTokenModel(network.decoder, network.eos))
     with torch.no_grad():
         encoded = model.encode(speech.batch.feats[:1, :40], torch.tensor([40]))
-    assert lm.network is not None
     for weight in (0.0, 0.7):
         ((best, *_),) = search(decoder, resources(model, speech, lm, lm_weight=weight), encoded)
         ctc = 0.3 if "ctc" in DECODERS[decoder].needs else 0.0
@@ -456,7 +458,7 @@ def test_neural_language_models_join_the_beam(decoder: str, look_back: str, spee
             tokens = torch.tensor([best.tokens])
             text = Batch([""], torch.zeros(1, 0, 0), torch.zeros(1), tokens, torch.tensor([len(best.tokens)]))
             with torch.no_grad():
-                assert best.parts["lm"] == pytest.approx(-float(lm.network.loss(text).total), abs=1e-4)
+                assert best.parts["lm"] == pytest.approx(-float(network.loss(text).total), abs=1e-4)
 
 
 def test_every_decoder_has_its_search() -> None:

@@ -474,11 +474,12 @@ def test_token_scores_add_up_to_the_sentence(prompts: list[list[str]], order: in
     totals, state = torch.zeros(len(sentences), dtype=torch.float64), scorer.start(len(sentences))
     order_of = torch.arange(len(sentences))
     for u in range(longest + 1):
-        scores, state = scorer.score(ids[order_of, :u], state)
+        scores, state = scorer.score(ids[order_of, :u].numpy(), state)
+        scores = torch.from_numpy(scores)
         assert scores.shape == (len(sentences), len(tokens)) and (scores[:, 0] == -torch.inf).all()
         assert (scores[:, 1:] <= scorer.highest).all()
         live = torch.tensor([u <= len(sentences[k]) for k in order_of.tolist()])
         totals[order_of[live]] += scores[live, ids[order_of[live], u]].double()
         turned = torch.arange(len(sentences)).flip(0)
-        state, order_of = scorer.select(state, turned), order_of[turned]
+        state, order_of = scorer.select(state, turned.numpy()), order_of[turned]
     assert totals.tolist() == pytest.approx([model.log_prob(s) for s in sentences], abs=1e-3)

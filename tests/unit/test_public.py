@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import SENTENCES
 
 import asrkit
@@ -34,5 +37,37 @@ def test_batching_never_changes_a_transcript(experiment: Path) -> None:
     recognizer = asrkit.load(experiment, device="cpu")
     files = [whole_file(path) for path in sorted(SENTENCES.glob("*.flac"))]
     together = list(recognizer.transcribe_many(files))
-    recognizer.settings.batch_seconds = 0.1
+    recognizer.settings = replace(recognizer.settings, batch_seconds=0.1)
     assert [t.text for t in recognizer.transcribe_many(files)] == [t.text for t in together]
+
+
+def test_settings_are_replaced_between_calls(experiment: Path) -> None:
+    """Another decoder is used from the next call on; settings themselves never change."""
+    recognizer = asrkit.load(experiment, device="cpu")
+    path = SENTENCES / "sense-0870.flac"
+    greedy, trained = recognizer.transcribe(path), recognizer.config.decode.decoder
+    recognizer.settings = replace(recognizer.settings, decoder="ctc-beam", beam_size=3, nbest=3)
+    assert len(recognizer.transcribe(path).nbest) == 3
+    assert recognizer.config.decode.decoder == trained
+    recognizer.settings = recognizer.config.decode
+    assert recognizer.transcribe(path) == greedy
+
+
+def test_a_generator_of_transcripts_leaves_the_threads_of_torch_alone(experiment: Path) -> None:
+    from asrkit.recognition.batching import whole_file
+
+    recognizer = asrkit.load(experiment, device="cpu")
+    files = [whole_file(path) for path in sorted(SENTENCES.glob("*.flac"))]
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(1) as fresh:
+            for number, _ in enumerate(recognizer.transcribe_many(files)):
+                assert torch.get_num_threads() == 3, "between two items"
+                if number == 1:
+                    break  # abandoned
+            assert torch.get_num_threads() == 3
+            list(recognizer.transcribe_many(files))
+            assert fresh.submit(torch.get_num_threads).result() == 3, "in a thread of the caller's"
+    finally:
+        torch.set_num_threads(before)

@@ -8,35 +8,39 @@ import math
 import numpy as np
 import pytest
 import torch
-from asrkit.learning.lm.rescorer import Rescorer
 
 from asrkit.config import RescorerConfig, TextConfig, TransformerDecoderConfig, neural_lm_shape
 from asrkit.learning.lm.neural import NeuralLm
 from asrkit.learning.recipe.lm_stage import joined
+from asrkit.learning.torch_acoustics import TorchTokenModel
 from asrkit.learning.training.data import Item, TextSource
+from asrkit.recognition.decoding.rescorer import Rescorer
 from asrkit.recognition.text.tokenizer import build_tokenizer
 
 TEXTS = ["SHE SELLS SEA SHELLS", "BY THE SEA", "", "THE SHELLS SHE SELLS ARE SEA SHELLS I'M SURE"]
 
 
 @pytest.fixture(scope="module", params=["lstm", "transformer"])
-def rescorer(request: pytest.FixtureRequest) -> Rescorer:
+def models(request: pytest.FixtureRequest) -> tuple[NeuralLm, Rescorer]:
     tokenizer = build_tokenizer(TextConfig(tokenizer="bpe", vocab_size=30), TEXTS * 5)
     shape = TransformerDecoderConfig(dim=16, layers=2, heads=2, ff=24)
     torch.manual_seed(1)
     config = RescorerConfig(kind=request.param, model=shape)
-    return Rescorer(NeuralLm(neural_lm_shape(config), len(tokenizer.tokens)).eval(), tokenizer)
+    network = NeuralLm(neural_lm_shape(config), len(tokenizer.tokens)).eval()
+    return network, Rescorer(TorchTokenModel(network.decoder, network.eos), tokenizer)
 
 
 @torch.no_grad()
-def test_log_probs_are_those_of_training(rescorer: Rescorer) -> None:
+def test_log_probs_are_those_of_training(models: tuple[NeuralLm, Rescorer]) -> None:
+    network, rescorer = models
     texts = [*TEXTS, "THE SHELLS SHE SELLS", "SHE SELLS SEA SHELLS BY THE SEA", TEXTS[0]]
     source = TextSource(texts, [rescorer.tokenizer.encode(text) for text in texts])
-    losses = rescorer.network.loss(source.batch([Item(n, 1.0) for n in range(len(texts))])).utterances
+    losses = network.loss(source.batch([Item(n, 1.0) for n in range(len(texts))])).utterances
     np.testing.assert_allclose(rescorer.log_probs(texts), -losses.numpy(), atol=1e-4)
 
 
-def test_log_probs_do_not_depend_on_company(rescorer: Rescorer) -> None:
+def test_log_probs_do_not_depend_on_company(models: tuple[NeuralLm, Rescorer]) -> None:
+    _, rescorer = models
     many = TEXTS * 20
     alone = np.concatenate([rescorer.log_probs([text]) for text in TEXTS])
     np.testing.assert_allclose(rescorer.log_probs(many), np.tile(alone, 20), atol=1e-4)
@@ -44,21 +48,22 @@ def test_log_probs_do_not_depend_on_company(rescorer: Rescorer) -> None:
 
 
 @torch.no_grad()
-def test_it_is_a_distribution_over_texts(rescorer: Rescorer) -> None:
+def test_it_is_a_distribution_over_texts(models: tuple[NeuralLm, Rescorer]) -> None:
     """All texts of at most two tokens, and what goes on after two, share a probability of one."""
-    vocab, eos = len(rescorer.tokenizer.tokens), rescorer.network.eos
+    network, rescorer = models
+    vocab, eos = len(rescorer.tokenizer.tokens), network.eos
     total = 0.0
     for length in (0, 1, 2):
         for tokens in itertools.product(range(vocab), repeat=length):
             if eos in tokens:
                 continue
-            state, last, log_prob = rescorer.network.decoder.start(), eos, 0.0
+            state, last, log_prob = network.decoder.start(), eos, 0.0
             for token in tokens:
-                logits, state = rescorer.network.decoder.step(torch.tensor([last]), state)
+                logits, state = network.decoder.step(torch.tensor([last]), state)
                 log_prob += float(logits.log_softmax(dim=-1)[0, token])
                 last = token
             if length < 2:
-                logits, _ = rescorer.network.decoder.step(torch.tensor([last]), state)
+                logits, _ = network.decoder.step(torch.tensor([last]), state)
                 log_prob += float(logits.log_softmax(dim=-1)[0, eos])
             total += math.exp(log_prob)
     assert total == pytest.approx(1, abs=1e-4)

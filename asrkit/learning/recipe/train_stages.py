@@ -118,9 +118,12 @@ def start_from(model: AsrModel, tokens: Sequence[str], source: Path) -> None:
     Raises:
         ModelError: `source` is no model, or its encoder has another shape.
     """
+    import torch
+
     from asrkit.recognition.recognizer import Recognizer
 
     other = Recognizer.load(source, device="cpu", lm=False)
+    assert isinstance(other.model, torch.nn.Module)
     same = other.tokenizer.tokens == [*tokens]
     own = model.state_dict()
     fits = {

@@ -153,8 +153,8 @@ def _joint(resources: Resources) -> Search:
 def _ctc_lexicon(resources: Resources) -> Search:
     """CTC over the words of an n-gram model; a neural language model rescores the n-best list, if any.
 
-    Posteriors divided by the priors to a power stand for likelihoods, as in Miao et al., "EESEN: End-to-end speech
-    recognition using deep RNN models and WFST-based decoding", 2015, section 3.3.
+    Posteriors divided by the priors to a power stand for likelihoods, as in Miao et al., "EESEN: End-to-end
+    speech recognition using deep RNN models and WFST-based decoding", 2015, section 3.3.
     """
     from asrkit.recognition.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass
     from asrkit.recognition.decoding.posteriors import log_softmax
