@@ -19,9 +19,10 @@ import numpy as np
 from asrkit.errors import DataError, UsageError
 from asrkit.recognition.decoding.ctc_kernels import peak_frames, prefix_beam
 from asrkit.recognition.decoding.lexicon_graph import lexicon_graph, word_model
-from asrkit.recognition.decoding.lexicon_kernels import lexicon_beam, predict
-from asrkit.recognition.decoding.posteriors import Utterance, utterances
-from asrkit.recognition.ngram.model import UNK_ID, read_ngram
+from asrkit.recognition.decoding.lexicon_kernels import lexicon_beam
+from asrkit.recognition.decoding.posteriors import FramePosteriors, utterances
+from asrkit.recognition.ngram.model import WORD_UNK_ID, read_ngram
+from asrkit.recognition.ngram.trie_kernels import predict
 from asrkit.recognition.text.spellings import Spellings
 
 if TYPE_CHECKING:
@@ -105,10 +106,10 @@ class Scorer:
     def weigh(self, alpha: float, beta: float) -> None:
         """Set the weights. Raises UsageError for a negative `alpha`."""
         model = word_model(self._graph, self._words, self.lm, alpha, beta)
-        if (model.ids == UNK_ID).any():
-            log_probs = model.log_probs.copy()
-            log_probs[1:][model.keys % model.size == UNK_ID] = OOV_SCORE
-            model = model._replace(log_probs=log_probs)
+        if (model.ids == WORD_UNK_ID).any():
+            log_probs = model.ngrams.log_probs.copy()
+            log_probs[1:][model.ngrams.keys % model.ngrams.size == WORD_UNK_ID] = OOV_SCORE
+            model = model._replace(ngrams=model.ngrams._replace(log_probs=log_probs))
         self._model = model
         # A hypothesis may end anywhere, and words count when they have ended, not before.
         self._graph = self._graph._replace(
@@ -125,7 +126,7 @@ class Scorer:
         arcs, lengths, scores, _ = lexicon_beam(
             log_probs, floor, self._graph, self._model, beam_size, math.inf, nbest, beam_size, blank
         )
-        follow = functools.cache(lambda context, word: predict(self._model, context, word))
+        follow = functools.cache(lambda context, word: predict(self._model.ngrams, context, word))
         tokens = self._graph.token[arcs]
         gains = [self._gain(row[len(row) - n :], follow) for row, n in zip(tokens, lengths, strict=True)]
         order = np.argsort(-(scores + np.array(gains)), kind="stable")
@@ -138,9 +139,9 @@ class Scorer:
             text = [word for word in "".join(text).split(SPACE) if word]
         total, context, known = 0.0, self.lm.start, self.lm.order
         for word in text:
-            index = self.lm.ids.get(word, UNK_ID)
+            index = self.lm.ids.get(word, WORD_UNK_ID)
             log_prob, context = follow(context, index)
-            known = 0 if index == UNK_ID else known + 1
+            known = 0 if index == WORD_UNK_ID else known + 1
             total += self._model.weight * (log_prob if known >= self.lm.order else OOV_SCORE)
         return total + self._model.bonus * len(text)
 
@@ -193,7 +194,7 @@ class _Decoder:
         if self._scorer:
             self._scorer.weigh(alpha, beta)
 
-    def _read_batch(self, probs: Any, seq_lens: Any) -> list[Utterance]:
+    def _read_batch(self, probs: Any, seq_lens: Any) -> list[FramePosteriors]:
         values = _array(probs).astype(np.float32, copy=False)
         if values.ndim != 3:
             raise UsageError(
@@ -226,7 +227,7 @@ class _Decoder:
             )
         return utterances(values, lens)
 
-    def _search(self, utterance: Utterance) -> Beams:
+    def _search(self, utterance: FramePosteriors) -> Beams:
         frames = _prune(utterance.frames, self.cutoff_top_n, self._cutoff_prob)
         floor = np.full(len(frames), -np.inf, np.float32)
         search = self._scorer.search if self._scorer else prefix_beam
@@ -234,7 +235,7 @@ class _Decoder:
         peaks = peak_frames(frames, utterance.best, tokens, lengths, self._blank_id)
         return Beams(tokens, lengths, scores, peaks)
 
-    def _search_all(self, batch: Sequence[Utterance]) -> list[Beams]:
+    def _search_all(self, batch: Sequence[FramePosteriors]) -> list[Beams]:
         threads = min(self._num_processes, len(batch))
         if threads <= 1:
             return [self._search(utterance) for utterance in batch]
@@ -365,7 +366,7 @@ class DecoderState:
         self.decoder = decoder
         self.pieces: list[np.ndarray] = []
 
-    def utterance(self) -> Utterance:
+    def utterance(self) -> FramePosteriors:
         """All of them together."""
         frames = np.concatenate(self.pieces)
         return utterances(frames[None], np.array([len(frames)]))[0]

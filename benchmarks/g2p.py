@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from asrkit.recognition.ngram.g2p import BEAM, MODEL, ORDER, G2p
+from asrkit.recognition.g2p.model import BEAM, ORDER, G2p
 from asrkit.recognition.text.lexicon import Lexicon
 
 
@@ -48,8 +48,8 @@ def main() -> None:
         correct_in_five += not {*ways}.isdisjoint(known[word])
     done = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        model.save(Path(folder) / MODEL)
-        size = (Path(folder) / MODEL).stat().st_size
+        model.save(Path(folder) / "g2p.safetensors")
+        size = (Path(folder) / "g2p.safetensors").stat().st_size
     rates = [100 * errors / phones, 100 * wrong / len(unseen), 100 * (1 - correct_in_five / len(unseen))]
     print("| order | phone errors | words wrong | not among five | training | n-grams | a word | model |")
     print("|---:|---:|---:|---:|---:|---:|---:|---:|")

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from asrkit.recognition.decoding.ctc_lexicon import CtcLexiconSearch
-from asrkit.recognition.ngram.model import NgramModel, estimate
+from asrkit.recognition.ngram.model import NgramModel, estimate, write_arpa
 from asrkit.recognition.text.normalize import normalize
 from asrkit.recognition.text.spellings import spelled
 from asrkit.recognition.text.tokenizer import CharTokenizer
@@ -118,7 +118,7 @@ def main() -> None:
     lexicon = spelled(lm.vocabulary, tokenizer).lexicon()
     with tempfile.TemporaryDirectory() as folder:
         arpa = Path(folder) / "lm.arpa"
-        lm.write_arpa(arpa)
+        write_arpa(lm, arpa)
         decoders = {
             "asrkit": ours(tokenizer, lexicon, lm, args.beam),
             "flashlight-text, best path": flashlight(tokenizer, lexicon, arpa, args.beam, False),

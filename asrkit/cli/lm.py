@@ -13,7 +13,7 @@ from asrkit.errors import DataError, UsageError
 from asrkit.progress import tell
 
 if TYPE_CHECKING:
-    from asrkit.recognition.ngram.model import Corpus, NgramModel, Perplexity
+    from asrkit.recognition.ngram.model import EncodedText, NgramModel, Perplexity
 
 
 @click.command("lm")
@@ -131,12 +131,12 @@ def _thresholds(prune: str) -> list[int]:
 
 def _read(
     texts: Sequence[str], normalizer: str, vocab: Path | None, max_words: int | None
-) -> tuple[Corpus, list[str] | None]:
+) -> tuple[EncodedText, list[str] | None]:
     """The texts, and the words that the model shall have; None: all."""
-    from asrkit.recognition.ngram.model import Corpus, read_texts
+    from asrkit.recognition.ngram.model import EncodedText, read_texts
 
     listed = [word for line in read_texts(vocab, normalizer) for word in line.split()] if vocab else None
-    corpus = Corpus.of(line.split() for path in texts for line in read_texts(path, normalizer))
+    corpus = EncodedText.of(line.split() for path in texts for line in read_texts(path, normalizer))
     tell(f"{corpus.sentences:,} sentences, {corpus.tokens:,} words, {len(corpus.words) - 3:,} different ones")
     return corpus, corpus.most_frequent(max_words) if max_words else listed
 

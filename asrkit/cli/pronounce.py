@@ -28,7 +28,7 @@ def command(words: tuple[str, ...], path: Path | None, nbest: int, stress: bool)
     What the lexicon does not list is predicted from it, and named on stderr. A word that cannot be, since it
     has a digit or a letter that no word of the lexicon has, is named too, and the exit code is then 1.
     """
-    from asrkit.recognition.ngram.g2p import G2p
+    from asrkit.recognition.g2p.model import G2p
     from asrkit.recognition.text.lexicon import Lexicon
 
     listed = Lexicon.read(path, stress=stress) if path else Lexicon.cmudict(stress=stress)

@@ -19,16 +19,10 @@ from typing import Any
 
 from asrkit.errors import DataError, UsageError, nearest
 from asrkit.learning.data.corpora import SHAPES, Skipped
-from asrkit.learning.data.corpora.common import (
-    AUDIO_SUFFIXES,
-    Entry,
-    files_in,
-    names_parts,
-    part_named,
-    utterance_id,
-)
+from asrkit.learning.data.corpora.common import Entry, names_parts, part_named, utterance_id
 from asrkit.progress import track
 from asrkit.recognition.audio.reading import AudioInfo, audio_info, read_audio
+from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES, files_in
 from asrkit.recognition.audio.utterance import Utterance
 from asrkit.recognition.text.normalize import ALPHABETS, NORMALIZERS, normalize
 

@@ -14,9 +14,9 @@ from asrkit.recognition.acoustics import Acoustics
 from asrkit.recognition.backend import open_acoustics
 from asrkit.recognition.decoding.language_model import LanguageModel
 from asrkit.recognition.decoding.rescorer import Rescorer
-from asrkit.recognition.ngram.g2p import open_tokenizer
 from asrkit.recognition.parts import CTC_PRIOR, Parts
 from asrkit.recognition.stored_lm import load_lm, load_rescorer
+from asrkit.recognition.stored_tokenizer import open_tokenizer
 from asrkit.recognition.text.labels import LabelCounts, LabelSet
 from asrkit.recognition.text.tokenizer import Tokenizer
 

@@ -18,7 +18,7 @@ from asrkit.recognition.decoding.frame_lexicon import FrameLexiconSearch
 from asrkit.recognition.decoding.hypothesis import Hypothesis
 from asrkit.recognition.decoding.lexicon_kernels import lexicon_beam
 from asrkit.recognition.decoding.posteriors import stretches
-from asrkit.recognition.ngram.model import NgramModel, estimate
+from asrkit.recognition.ngram.model import NgramModel, estimate, write_arpa
 from asrkit.recognition.text.lexicon import Lexicon
 from asrkit.recognition.text.spellings import spelled
 from asrkit.recognition.text.tokenizer import CharTokenizer, PhoneTokenizer, SubwordTokenizer
@@ -251,7 +251,7 @@ def test_the_best_is_at_least_what_flashlight_finds(tmp_path: Path) -> None:
     kenlm = pytest.importorskip("flashlight.lib.text.decoder.kenlm")
     dictionary = pytest.importorskip("flashlight.lib.text.dictionary")
     lm = language_model("chars")
-    lm.write_arpa(tmp_path / "lm.arpa")
+    write_arpa(lm, tmp_path / "lm.arpa")
     names = dictionary.Dictionary()
     for word in CHARS:
         names.add_entry(word)
@@ -292,7 +292,7 @@ def test_the_best_is_at_least_what_flashlight_finds(tmp_path: Path) -> None:
 
 
 def test_batch_padding_and_threads_change_nothing(tmp_path: Path) -> None:
-    language_model("chars").write_arpa(tmp_path / "lm.arpa")
+    write_arpa(language_model("chars"), tmp_path / "lm.arpa")
     lens = np.array([40, 0, 1, 23])
     batch = np.full((4, 40, len(SPELLED)), np.nan, np.float32)
     for index, length in enumerate(lens):

@@ -17,9 +17,10 @@ from rapidfuzz.distance import Levenshtein
 
 from asrkit.config import TextConfig
 from asrkit.errors import DataError, ModelError, UsageError
-from asrkit.recognition.ngram import g2p
-from asrkit.recognition.ngram.g2p import MODEL, G2p, open_tokenizer, predict_unknown
-from asrkit.recognition.ngram.g2p_kernels import best_alignments, expected_counts, number
+from asrkit.recognition.g2p import alignment
+from asrkit.recognition.g2p.kernels import best_alignments, expected_counts, number
+from asrkit.recognition.g2p.model import G2p
+from asrkit.recognition.stored_tokenizer import G2P_FILE, open_tokenizer, predict_unknown
 from asrkit.recognition.text.folding import FOLD48, PHONES39, fold39
 from asrkit.recognition.text.lexicon import Lexicon, Pronunciation
 from asrkit.recognition.text.tokenizer import PhoneTokenizer, build_tokenizer, load_tokenizer
@@ -67,7 +68,7 @@ def alignments(letters: int, phones: int) -> Iterator[Path_]:
 def test_alignment_agrees_with_every_alignment_counted_out() -> None:
     listed = [(word, phones) for word, spoken in TINY.words.items() for phones in spoken]
     letters, sounds = "ABX", ("A", "B", "K", "S", "Z")
-    entries = g2p._entries(listed, letters, sounds)
+    entries = alignment._entries(listed, letters, sounds)
     rng = np.random.default_rng(0)
     size = sum(3**a * 5**b for a, b in SHAPES)
     probs = rng.dirichlet(np.ones(size))
@@ -106,7 +107,7 @@ def test_alignment_agrees_with_every_alignment_counted_out() -> None:
 
 def test_expectation_maximisation_never_loses() -> None:
     listed = [(word, phones) for word, spoken in TINY.words.items() for phones in spoken]
-    entries = g2p._entries(listed, "ABX", ("A", "B", "K", "S", "Z"))
+    entries = alignment._entries(listed, "ABX", ("A", "B", "K", "S", "Z"))
     size = sum(3**a * 5**b for a, b in SHAPES)
     probs, gained = np.full(size, 1 / size), []
     for _ in range(10):
@@ -227,7 +228,7 @@ def test_what_cannot_be_trained_or_asked_is_refused() -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "text", "range", "missing"])
 def test_damaged_models_are_refused(damage: str, tmp_path: Path) -> None:
-    path, model = tmp_path / MODEL, G2p.train(TINY)
+    path, model = tmp_path / G2P_FILE, G2p.train(TINY)
     if damage == "range":
         model = replace(model, spelled=model.spelled + 1)
     model.save(path)
@@ -285,7 +286,7 @@ def test_tokenizers_say_every_word(tmp_path: Path, split: tuple[G2p, list[str]])
     tokenizer.save(tmp_path)
     lines = (tmp_path / "lexicon.txt").read_text().splitlines()
     assert len(lines) < 10 and any(line.startswith("SYZYGYAL S ") and "# predicted" in line for line in lines)
-    assert (tmp_path / MODEL).stat().st_size < 500_000
+    assert (tmp_path / G2P_FILE).stat().st_size < 500_000
 
     plain, whole = load_tokenizer(tmp_path), open_tokenizer(tmp_path)
     assert plain.tokens == whole.tokens == tokens
@@ -293,7 +294,7 @@ def test_tokenizers_say_every_word(tmp_path: Path, split: tuple[G2p, list[str]])
     others = " ".join(itertools.islice(split[0].listed, 1000, 1050))
     assert whole.encode(others) == PhoneTokenizer(Lexicon(dict(split[0].listed))).encode(others)
     assert plain.unknown("QUUXLY 9") == ["QUUXLY", "9"] and whole.unknown("QUUXLY 9") == ["9"]
-    (tmp_path / MODEL).write_bytes(b"x")
+    (tmp_path / G2P_FILE).write_bytes(b"x")
     with pytest.raises(ModelError):
         open_tokenizer(tmp_path)
 
@@ -327,7 +328,7 @@ def test_recipes_predict_unknown_words(asrkit: Run, tmp_path: Path, lexicon: Lex
     assert isinstance(tokenizer, PhoneTokenizer) and tokenizer.lexicon.predicted == left_out
     assert tokenizer.unknown("MUTABLE BLANDER 2") == ["2"]
     assert "predicted" not in asrkit(*command, *settings, "text.g2p=false").err
-    assert not (folder / MODEL).exists()
+    assert not (folder / G2P_FILE).exists()
     assert {*load_tokenizer(folder).unknown(" ".join(words))} == left_out
 
 

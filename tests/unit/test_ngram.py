@@ -23,13 +23,15 @@ from asrkit.recognition.ngram import binary
 from asrkit.recognition.ngram.model import (
     BOS_ID,
     LOG_10,
-    UNK_ID,
-    Corpus,
+    WORD_UNK_ID,
+    EncodedText,
     NgramModel,
     estimate,
+    read_arpa,
     read_binary,
     read_ngram,
     read_texts,
+    write_arpa,
     write_binary,
     write_ngram,
 )
@@ -160,12 +162,12 @@ def test_a_given_vocabulary_is_that_of_lmplz(prompts: list[list[str]]) -> None:
     model = estimate(prompts, 3, [0, 0, 1], often)
     assert np.diff(model.first[1:]).tolist() == [64, 343, 158]
     assert_figures(model, LMPLZ_LIMITED)
-    assert {*model.vocabulary} == {*often} == {*Corpus.of(prompts).most_frequent(len(often))}
+    assert {*model.vocabulary} == {*often} == {*EncodedText.of(prompts).most_frequent(len(often))}
 
     unheard = estimate(prompts, 3, [0, 0, 1], [*often, "UNHEARD"])
     assert unheard.vocabulary == [*model.vocabulary, "UNHEARD"]
     row = unheard.next_log_probs(0)
-    assert row[-1] == row[UNK_ID], "what does not occur has an equal share of what is given up"
+    assert row[-1] == row[WORD_UNK_ID], "what does not occur has an equal share of what is given up"
 
 
 @settings(max_examples=60, deadline=None)
@@ -197,8 +199,8 @@ def test_arpa_files_are_read_back_and_score_as_in_kenlm(
     dictionary = pytest.importorskip("flashlight.lib.text.dictionary")
     trained, unseen = prompts[::2], prompts[1::2]
     model = estimate(trained, order)
-    model.write_arpa(tmp_path / "lm.arpa")
-    again = NgramModel.read_arpa(tmp_path / "lm.arpa")
+    write_arpa(model, tmp_path / "lm.arpa")
+    again = read_arpa(tmp_path / "lm.arpa")
     assert again.words == model.words and again.vocabulary == model.words[3:]
     assert np.array_equal(again.keys, model.keys) and np.array_equal(again.suffixes, model.suffixes)
     assert again.log_probs == pytest.approx(model.log_probs, abs=1e-5, rel=1e-6)
@@ -226,7 +228,7 @@ def test_arpa_files_are_read_back_and_score_as_in_kenlm(
 def test_n_grams_of_little_use_are_left_out(prompts: list[list[str]]) -> None:
     """Each bigram that is left out, and no other, costs less than the threshold when it alone is."""
     model, threshold = estimate(prompts, 2), 1e-4
-    text = Corpus.of(prompts)
+    text = EncodedText.of(prompts)
     counts = np.bincount(text.ids, minlength=len(text.words))
     gains = {}
     lower = np.exp(model.next_log_probs(0).astype(float))
@@ -267,7 +269,7 @@ def test_arpa_files_of_others(tmp_path: Path) -> None:
         + "\n\\1-grams:\n-0.5 b -0.2\n-1 </s>\n-99 <s> -0.3\n-0.7 a -0.1\n"
         + "\n\\2-grams:\n-0.25\t<s> a\t-0.4\n-0.35\ta a\n\n\\3-grams:\n-0.125\t<s> a b\n\n\\end\\\n"
     )
-    model = NgramModel.read_arpa(tmp_path / "lm.arpa")
+    model = read_arpa(tmp_path / "lm.arpa")
     assert model.order == 3
     assert model.log_prob(["a", "b"]) == pytest.approx(LOG_10 * (-0.25 - 0.125 - 0.2 - 1))
     assert model.log_prob(["a", "a"]) == pytest.approx(LOG_10 * (-0.25 - 0.4 - 0.35 - 0.1 - 1))
@@ -296,10 +298,10 @@ def test_arpa_files_of_others(tmp_path: Path) -> None:
 def test_damaged_arpa_files_are_refused(text: str, wrong: str, tmp_path: Path) -> None:
     (tmp_path / "lm.arpa").write_text(text)
     with pytest.raises(DataError, match=wrong) as caught:
-        NgramModel.read_arpa(tmp_path / "lm.arpa")
+        read_arpa(tmp_path / "lm.arpa")
     assert "lm.arpa" in str(caught.value)
     with pytest.raises(DataError, match="cannot read"):
-        NgramModel.read_arpa(tmp_path / "none.arpa")
+        read_arpa(tmp_path / "none.arpa")
 
 
 def test_blanks_that_only_unicode_knows_may_be_part_of_a_word(tmp_path: Path) -> None:
@@ -456,7 +458,7 @@ def test_what_gives_no_model_is_refused() -> None:
 
 def test_the_same_text_gives_the_same_file(prompts: list[list[str]], tmp_path: Path) -> None:
     for name in ("one", "two"):
-        estimate(iter(prompts), 3).write_arpa(tmp_path / name)
+        write_arpa(estimate(iter(prompts), 3), tmp_path / name)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from asrkit.errors import DataError, ModelError
-from asrkit.recognition.ngram.g2p import open_tokenizer, predict_unknown
+from asrkit.recognition.stored_tokenizer import open_tokenizer, predict_unknown
 from asrkit.recognition.text.lexicon import Lexicon
 from asrkit.recognition.text.spellings import Spellings, spelled
 from asrkit.recognition.text.tokenizer import PhoneTokenizer

@@ -90,14 +90,14 @@ def prepare(workspace: Workspace, prints: Prints) -> None:
 
 def tokenizer(workspace: Workspace, prints: Prints) -> None:
     """Learn the token inventory from the training text alone."""
-    from asrkit.recognition.ngram.g2p import MODEL, predict_unknown
+    from asrkit.recognition.stored_tokenizer import G2P_FILE, predict_unknown
     from asrkit.recognition.text.tokenizer import PhoneTokenizer, build_tokenizer
 
     config, folder = workspace.config, workspace.folder / "tokenizer"
     texts = [u.text for u in utterances_of(workspace, prints, config.corpus.train)]
     built = build_tokenizer(config.text, texts, workspace.recipe)
     tell(f"  {len(built.tokens)} tokens ({built.kind})")
-    (folder / MODEL).unlink(missing_ok=True)
+    (folder / G2P_FILE).unlink(missing_ok=True)
     if config.text.g2p and isinstance(built, PhoneTokenizer):
         words = {w for u in utterances_of(workspace, prints, workspace.sets) for w in u.text.split()}
         guessed = predict_unknown(built, words, folder)

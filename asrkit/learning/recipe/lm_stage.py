@@ -83,8 +83,8 @@ def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
 
 def ngram(workspace: Workspace, prints: Prints, folder: Path) -> None:
     """Make a model of n-grams, or take that of ``lm.arpa``."""
-    from asrkit.recognition.ngram.g2p import open_tokenizer
     from asrkit.recognition.ngram.model import read_binary
+    from asrkit.recognition.stored_tokenizer import open_tokenizer
     from asrkit.recognition.text.spellings import spelled
 
     config = workspace.config.lm
@@ -131,11 +131,11 @@ def estimated(workspace: Workspace, prints: Prints, path: Path, texts: Iterable[
 
     The words of the training transcripts belong to the vocabulary of a word model from other texts.
     """
-    from asrkit.recognition.ngram.model import Corpus, check_prune, estimate, write_binary
+    from asrkit.recognition.ngram.model import EncodedText, check_prune, estimate, write_binary
 
     config = workspace.config.lm
     check_prune(config.prune, config.order)
-    corpus, vocabulary = Corpus.of(texts), None
+    corpus, vocabulary = EncodedText.of(texts), None
     if config.kind == "word-ngram":
         vocabulary = corpus.most_frequent(config.max_words or None)
         if lm_text_paths(workspace):
@@ -148,7 +148,7 @@ def estimated(workspace: Workspace, prints: Prints, path: Path, texts: Iterable[
 
 def neural(workspace: Workspace, prints: Prints) -> None:
     """Train a neural model of the recogniser's tokens."""
-    from asrkit.recognition.ngram.g2p import open_tokenizer
+    from asrkit.recognition.stored_tokenizer import open_tokenizer
 
     folder = lm_folder(workspace)
     claim(folder, prints["lm"], workspace.force)

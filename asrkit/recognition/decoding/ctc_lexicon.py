@@ -19,7 +19,7 @@ from asrkit.recognition.decoding.lexicon_graph import check_beam, lexicon_graph,
 from asrkit.recognition.decoding.lexicon_kernels import lexicon_beam
 from asrkit.recognition.decoding.posteriors import (
     IMPOSSIBLE,
-    Utterance,
+    FramePosteriors,
     ctc_hypothesis,
     stretches,
     utterances,
@@ -147,7 +147,7 @@ class CtcLexiconSearch:
             DataError: a frame holds NaN or +inf, or gives no token a probability above zero.
         """
 
-        def decode(utterance: Utterance) -> list[Hypothesis]:
+        def decode(utterance: FramePosteriors) -> list[Hypothesis]:
             frames = np.maximum(utterance.frames, IMPOSSIBLE)
             if self.second is None:
                 best = list(islice(self._search(frames), self.nbest))

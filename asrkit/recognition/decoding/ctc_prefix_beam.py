@@ -10,7 +10,7 @@ import numpy as np
 from asrkit.errors import UsageError
 from asrkit.recognition.decoding.ctc_kernels import align, prefix_beam
 from asrkit.recognition.decoding.hypothesis import Hypothesis
-from asrkit.recognition.decoding.posteriors import Utterance, ctc_hypothesis, utterances
+from asrkit.recognition.decoding.posteriors import FramePosteriors, ctc_hypothesis, utterances
 
 
 def ctc_prefix_beam_search(
@@ -54,7 +54,7 @@ def ctc_prefix_beam_search(
     if not 0 <= blank < log_probs.shape[2]:
         raise UsageError(f"blank is token {blank} of {log_probs.shape[2]}", "tokens count from 0")
 
-    def decode(utterance: Utterance) -> list[Hypothesis]:
+    def decode(utterance: FramePosteriors) -> list[Hypothesis]:
         frames, _, best = utterance
         floor = np.minimum(best, np.float32(token_min_logp))
         hypotheses = []

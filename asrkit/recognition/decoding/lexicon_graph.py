@@ -9,7 +9,8 @@ import numpy as np
 
 from asrkit.errors import DataError, UsageError
 from asrkit.recognition.decoding.lexicon_kernels import Graph, WordModel, look_ahead
-from asrkit.recognition.ngram.model import EOS_ID, UNK_ID, NgramModel, read_ngram
+from asrkit.recognition.ngram.model import WORD_UNK_ID, NgramModel, read_ngram
+from asrkit.recognition.ngram.trie_kernels import NgramArrays
 from asrkit.recognition.text.spellings import Spellings
 
 
@@ -86,26 +87,16 @@ def word_model(
     if not weight >= 0:
         raise UsageError(f"language model weight {weight}", "it must not be negative")
     if lm is None:
-        one, two = np.zeros(1, np.int64), np.zeros(2, np.int32)
-        sure, ids = np.zeros(2, np.float32), np.zeros(len(words), np.int64)
-        model = WordModel(one, sure, sure, two, two, 1, ids, 0, 0, 0.0, float(bonus))
+        node, values = np.zeros(2, np.int32), np.zeros(2, np.float32)
+        ngrams = NgramArrays(np.zeros(1, np.int64), values, values, node, node, size=1, start=0, end=0)
+        model = WordModel(ngrams, np.zeros(len(words), np.int64), 0.0, float(bonus))
     else:
         if not isinstance(lm, NgramModel):
             lm = read_ngram(lm)
-        model = WordModel(
-            keys=lm.keys,
-            log_probs=lm.log_probs,
-            backoffs=lm.backoffs,
-            suffixes=lm.suffixes,
-            contexts=lm.contexts,
-            size=len(lm.words),
-            ids=np.array([lm.ids.get(word, UNK_ID) for word in words]),
-            start=lm.start,
-            end=EOS_ID,
-            weight=float(weight),
-            bonus=float(bonus),
-        )
-    look_ahead(graph, model.weight * model.log_probs[1 + model.ids].astype(np.float64) + model.bonus)
+        ids = np.array([lm.ids.get(word, WORD_UNK_ID) for word in words])
+        model = WordModel(lm.arrays, ids, float(weight), float(bonus))
+    unigrams = model.ngrams.log_probs[1 + model.ids].astype(np.float64)
+    look_ahead(graph, model.weight * unigrams + model.bonus)
     return model
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from asrkit.compiled import compiled
 from asrkit.recognition.decoding.ctc_kernels import find_child, insert, log_add
+from asrkit.recognition.ngram.trie_kernels import NgramArrays, predict
 
 
 class Graph(NamedTuple):
@@ -31,27 +32,17 @@ class Graph(NamedTuple):
 
 
 class WordModel(NamedTuple):
-    """An n-gram model as ``asrkit.recognition.ngram.model.NgramModel`` has it.
+    """An n-gram model for the words of a lexicon.
 
     Attributes:
-        keys, log_probs, backoffs, suffixes, contexts: the model's.
-        size: number of its words.
-        ids: int64[W], its word for each word of the lexicon.
-        start: context of the first word.
-        end: its word for the end of a sentence.
-        weight: weight of its log probabilities, at least 0.
+        ngrams: the n-gram model.
+        ids: int64[W], the word of `ngrams` for each word of the lexicon.
+        weight: of log probabilities, at least 0.
         bonus: added for each word.
     """
 
-    keys: np.ndarray
-    log_probs: np.ndarray
-    backoffs: np.ndarray
-    suffixes: np.ndarray
-    contexts: np.ndarray
-    size: int
+    ngrams: NgramArrays
     ids: np.ndarray
-    start: int
-    end: int
     weight: float
     bonus: float
 
@@ -68,19 +59,6 @@ def look_ahead(graph: Graph, values: np.ndarray) -> None:
             word = graph.word[arc]
             best = max(best, values[word] if word >= 0 else graph.ahead[graph.target[arc]])
         graph.ahead[state] = 0.0 if state == 0 or graph.final[state] else best
-
-
-@compiled
-def predict(lm: WordModel, context: int, word: int) -> tuple[float, int]:
-    """log p(word | context), and the context after it."""
-    score = 0.0
-    while True:
-        key = context * lm.size + word
-        place = np.searchsorted(lm.keys, key)
-        if place < lm.keys.size and lm.keys[place] == key:
-            return score + lm.log_probs[place + 1], lm.contexts[place + 1]
-        score += lm.backoffs[context]
-        context = lm.suffixes[context]
 
 
 @compiled
@@ -176,7 +154,7 @@ def lexicon_beam(
     contexts = np.empty(capacity, np.int64)
     words = np.empty(capacity)  # log probability of the words
     extra = np.empty(capacity)  # that weighted, and their bonus
-    parents[0], arcs[0], places[0], contexts[0], words[0], extra[0] = 0, -1, 0, lm.start, 0.0, 0.0
+    parents[0], arcs[0], places[0], contexts[0], words[0], extra[0] = 0, -1, 0, lm.ngrams.start, 0.0, 0.0
     nodes = 1
     slots = 4
     while slots < 2 * capacity:
@@ -241,10 +219,10 @@ def lexicon_beam(
                     score += lm.bonus
                     if score <= limit:
                         continue
-                    asked = contexts[beam[i]] * lm.size + lm.ids[graph.word[arc]]
+                    asked = contexts[beam[i]] * lm.ngrams.size + lm.ids[graph.word[arc]]
                     slot = (asked * 7046029254386353131 >> 40) & (questions.size - 1)
                     if questions[slot] != asked:
-                        answers[slot] = predict(lm, contexts[beam[i]], lm.ids[graph.word[arc]])[0]
+                        answers[slot] = predict(lm.ngrams, contexts[beam[i]], lm.ids[graph.word[arc]])[0]
                         questions[slot] = asked
                     score += lm.weight * answers[slot]
                 if score <= limit:
@@ -289,7 +267,7 @@ def lexicon_beam(
                         extra[beam[i]],
                     )
                     if graph.word[arc] >= 0:
-                        gain, contexts[node] = predict(lm, contexts[beam[i]], lm.ids[graph.word[arc]])
+                        gain, contexts[node] = predict(lm.ngrams, contexts[beam[i]], lm.ids[graph.word[arc]])
                         words[node] += gain
                         extra[node] += lm.weight * gain + lm.bonus
                 token = graph.token[arc]
@@ -314,7 +292,7 @@ def lexicon_beam(
     for i in range(count):
         arc = arcs[beam[i]]
         if arc < 0 or graph.final[graph.target[arc]]:
-            ends[i] = predict(lm, contexts[beam[i]], lm.end)[0]
+            ends[i] = predict(lm.ngrams, contexts[beam[i]], lm.ngrams.end)[0]
             found = insert(ranks, sources, found, total[i] + extra[beam[i]] + lm.weight * ends[i], i)
     count = min(found, nbest)
     hypotheses = np.zeros((count, frames), np.int32)
@@ -360,7 +338,7 @@ def lexicon_path(
 
     # Paths: the arc they are in, its entry in the trace, context, score; and those of candidates.
     arcs, trace = np.full(beam_size, -1, np.int32), np.zeros(beam_size, np.int32)
-    contexts, totals = np.full(beam_size, lm.start), np.zeros(beam_size)
+    contexts, totals = np.full(beam_size, lm.ngrams.start), np.zeros(beam_size)
     new_arcs, new_trace = np.zeros(beam_size * most, np.int32), np.zeros(beam_size * most, np.int32)
     new_contexts, new_totals = np.zeros(beam_size * most, np.int64), np.zeros(beam_size * most)
     ranks = np.zeros(beam_size * most)
@@ -383,7 +361,7 @@ def lexicon_path(
                 if enters and graph.word[arc] >= 0:
                     if rank + lm.bonus < best - threshold:
                         continue
-                    gain, context = predict(lm, context, lm.ids[graph.word[arc]])
+                    gain, context = predict(lm.ngrams, context, lm.ids[graph.word[arc]])
                     gain = lm.weight * gain + lm.bonus
                     total, rank = total + gain, rank + gain
                 if rank < best - threshold:
@@ -421,7 +399,7 @@ def lexicon_path(
     best, last, words = -np.inf, 0, 0.0
     for i in range(count):
         if arcs[i] >= 0 and graph.final[graph.target[arcs[i]]]:
-            total = totals[i] + lm.weight * predict(lm, contexts[i], lm.end)[0]
+            total = totals[i] + lm.weight * predict(lm.ngrams, contexts[i], lm.ngrams.end)[0]
             if total > best:
                 best, last = total, trace[i]
     path = np.zeros(frames, np.int32)
@@ -431,11 +409,11 @@ def lexicon_path(
         path[frames - length] = traced[last]
         last = came[last]
     path = path[frames - length :]
-    context = lm.start
+    context = lm.ngrams.start
     for word in graph.word[path]:
         if word >= 0:
-            gain, context = predict(lm, context, lm.ids[word])
+            gain, context = predict(lm.ngrams, context, lm.ids[word])
             words += gain
             best -= lm.bonus
-    words += predict(lm, context, lm.end)[0]
+    words += predict(lm.ngrams, context, lm.ngrams.end)[0]
     return path, best - lm.weight * words, words

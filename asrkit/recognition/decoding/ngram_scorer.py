@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from asrkit.recognition.ngram.model import EOS, UNK_ID, NgramModel
+from asrkit.recognition.ngram.model import EOS, WORD_UNK_ID, NgramModel
 
 CACHED_SCORES = 1 << 25  # float32, 128 MiB
 
@@ -30,7 +30,7 @@ class TokenNgramScorer:
 
     def __init__(self, model: NgramModel, tokens: Sequence[str], *, eos: int, blank: int = 0) -> None:
         self.model, self.blank = model, blank
-        self.words = np.array([model.ids.get(token, UNK_ID) for token in tokens])
+        self.words = np.array([model.ids.get(token, WORD_UNK_ID) for token in tokens])
         self.words[eos] = model.ids[EOS]
         self._row = lru_cache(maxsize=1 + CACHED_SCORES // len(tokens))(self._compute_row)
 

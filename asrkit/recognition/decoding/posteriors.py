@@ -14,7 +14,7 @@ from asrkit.recognition.decoding.hypothesis import Hypothesis
 IMPOSSIBLE = np.float32(-1e30)  # in place of -inf, so that a search always ends with something
 
 
-class Utterance(NamedTuple):
+class FramePosteriors(NamedTuple):
     """Log posteriors f32[T, V] of valid frames; of each frame the best token int64[T] and its own f32[T]."""
 
     frames: np.ndarray
@@ -22,7 +22,7 @@ class Utterance(NamedTuple):
     best: np.ndarray
 
 
-def utterances(log_probs: np.ndarray, lens: np.ndarray) -> list[Utterance]:
+def utterances(log_probs: np.ndarray, lens: np.ndarray) -> list[FramePosteriors]:
     """Cut a batch into utterances.
 
     Args:
@@ -45,7 +45,7 @@ def utterances(log_probs: np.ndarray, lens: np.ndarray) -> list[Utterance]:
                 f"(largest log posterior: {best[frame]})",
                 "look for NaN in the audio or the model's weights",
             )
-        cut.append(Utterance(frames, path, best))
+        cut.append(FramePosteriors(frames, path, best))
     return cut
 
 

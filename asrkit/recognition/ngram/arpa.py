@@ -22,7 +22,7 @@ from asrkit.recognition.ngram.trie import (
     LOG_10,
     NEVER,
     UNK,
-    UNK_ID,
+    WORD_UNK_ID,
     NgramModel,
     find,
     longest_suffixes,
@@ -89,7 +89,7 @@ def _parse(file: Iterable[bytes]) -> NgramModel:
     # Bytes are split at ASCII blanks alone: others may be part of a word.
     lines = (line for raw in file if (line := raw.strip()))
     sizes, section = _parse_sizes(lines)
-    ids = {UNK.encode(): UNK_ID, BOS.encode(): BOS_ID, EOS.encode(): EOS_ID}
+    ids = {UNK.encode(): WORD_UNK_ID, BOS.encode(): BOS_ID, EOS.encode(): EOS_ID}
     keys = np.zeros(0, np.int64)
     values = [np.zeros((2, 1), np.float32)]
     first = [0, 1]

@@ -11,8 +11,8 @@ import numpy as np
 from asrkit.errors import UsageError
 from asrkit.progress import track
 from asrkit.recognition.ngram.pruning import prune_by_entropy
-from asrkit.recognition.ngram.text import Corpus
-from asrkit.recognition.ngram.trie import BOS_ID, EOS_ID, LOG_10, NEVER, ROOT, UNK_ID, NgramModel
+from asrkit.recognition.ngram.text import EncodedText
+from asrkit.recognition.ngram.trie import BOS_ID, EOS_ID, LOG_10, NEVER, ROOT, WORD_UNK_ID, NgramModel
 
 FALLBACK = (0.5, 1.0, 1.5)  # discounts as lmplz --discount_fallback has them
 
@@ -34,7 +34,7 @@ class Counts(NamedTuple):
 
 
 def estimate(
-    sentences: Iterable[Sequence[str]] | Corpus,
+    sentences: Iterable[Sequence[str]] | EncodedText,
     order: int,
     prune: Sequence[int] = (0,),
     vocabulary: Iterable[str] | None = None,
@@ -71,19 +71,19 @@ def estimate(
         raise UsageError(f"an n-gram model of order {order}", "choose an order from 1 to 8")
     check_prune(prune, order)
     thresholds = [*prune, *[prune[-1]] * (order - len(prune))]
-    corpus = sentences if isinstance(sentences, Corpus) else Corpus.of(sentences)
+    corpus = sentences if isinstance(sentences, EncodedText) else EncodedText.of(sentences)
     listed = np.ones(len(corpus.words), np.bool_)
     if vocabulary is not None:
         wanted = dict.fromkeys(vocabulary)
-        corpus = Corpus(corpus.ids, [*dict.fromkeys((*corpus.words, *wanted))])
+        corpus = EncodedText(corpus.ids, [*dict.fromkeys((*corpus.words, *wanted))])
         listed = np.array([word in wanted for word in corpus.words])
-    listed[[UNK_ID, BOS_ID, EOS_ID]] = True
+    listed[[WORD_UNK_ID, BOS_ID, EOS_ID]] = True
     model, counts = _smooth(count_ngrams(corpus, order), corpus.words, listed, thresholds)
     counts[ROOT] = corpus.tokens + corpus.sentences
     return prune_by_entropy(model, counts, entropy) if entropy else model
 
 
-def count_ngrams(corpus: Corpus, order: int) -> list[Counts]:
+def count_ngrams(corpus: EncodedText, order: int) -> list[Counts]:
     """Every n-gram of a corpus that crosses no end of a sentence, order by order.
 
     An n-gram at a place of the text is the n-gram one shorter there, and one more word; so each order takes

@@ -8,7 +8,7 @@ from asrkit.errors import DataError, UsageError
 from asrkit.recognition.ngram.arpa import read_arpa, write_arpa
 from asrkit.recognition.ngram.binary import MAGIC, read_binary, write_binary
 from asrkit.recognition.ngram.estimation import check_prune, estimate
-from asrkit.recognition.ngram.text import Corpus, read_texts
+from asrkit.recognition.ngram.text import EncodedText, read_texts
 from asrkit.recognition.ngram.trie import (
     BOS,
     BOS_ID,
@@ -17,7 +17,7 @@ from asrkit.recognition.ngram.trie import (
     LOG_10,
     ROOT,
     UNK,
-    UNK_ID,
+    WORD_UNK_ID,
     NgramModel,
     Perplexity,
 )
@@ -30,8 +30,8 @@ __all__ = [
     "LOG_10",
     "ROOT",
     "UNK",
-    "UNK_ID",
-    "Corpus",
+    "WORD_UNK_ID",
+    "EncodedText",
     "NgramModel",
     "Perplexity",
     "check_ngram_path",

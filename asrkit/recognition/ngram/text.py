@@ -27,7 +27,7 @@ UNREADABLE = (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
-class Corpus:
+class EncodedText:
     """Sentences of words.
 
     Attributes:
@@ -39,7 +39,7 @@ class Corpus:
     words: list[str]
 
     @classmethod
-    def of(cls, sentences: Iterable[Sequence[str]]) -> Corpus:
+    def of(cls, sentences: Iterable[Sequence[str]]) -> EncodedText:
         """The corpus of `sentences`, words without ``<s>`` and ``</s>``, which are read once.
 
         Raises:

@@ -7,15 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from asrkit.errors import DataError
 
+if TYPE_CHECKING:
+    from asrkit.recognition.ngram.trie_kernels import NgramArrays
+
 UNK, BOS, EOS = "<unk>", "<s>", "</s>"
-UNK_ID, BOS_ID, EOS_ID = 0, 1, 2
+WORD_UNK_ID, BOS_ID, EOS_ID = 0, 1, 2
 ROOT = 0
 NEVER = -99.0  # log10; ARPA files give it to <s>, which nothing predicts
 LOG_10 = math.log(10.0)
@@ -85,6 +87,22 @@ class NgramModel:
         """The context of a sentence's first word."""
         return int(self.contexts[BOS_ID + 1])
 
+    @cached_property
+    def arrays(self) -> NgramArrays:
+        """What compiled code needs of the model."""
+        from asrkit.recognition.ngram.trie_kernels import NgramArrays
+
+        return NgramArrays(
+            keys=self.keys,
+            log_probs=self.log_probs,
+            backoffs=self.backoffs,
+            suffixes=self.suffixes,
+            contexts=self.contexts,
+            size=len(self.words),
+            start=self.start,
+            end=EOS_ID,
+        )
+
     def find(self, nodes: np.ndarray, words: np.ndarray) -> np.ndarray:
         """The children int64[K] of `nodes` by `words`, both int[K]; -1 where none is, and for nodes of -1."""
         return find(self.keys, nodes, words, len(self.words))
@@ -123,7 +141,7 @@ class NgramModel:
         )
         if len(text) == 0:
             raise DataError("no text to measure perplexity on", "give at least one sentence")
-        scores, known = self._score(text), text[text != BOS_ID] != UNK_ID
+        scores, known = self._score(text), text[text != BOS_ID] != WORD_UNK_ID
         return Perplexity(
             float(np.exp(-scores.mean())),
             float(np.exp(-scores[known].mean())),
@@ -132,7 +150,7 @@ class NgramModel:
         )
 
     def _encode(self, words: Iterable[str]) -> Iterator[int]:
-        return (self.ids.get(word, UNK_ID) for word in words)
+        return (self.ids.get(word, WORD_UNK_ID) for word in words)
 
     def _score(self, text: np.ndarray) -> np.ndarray:
         """float64: log p of each word of ``<s> … </s> <s> … </s>``, except of ``<s>``."""
@@ -145,19 +163,6 @@ class NgramModel:
             backed_off = scores[ends] + np.where(context >= 0, self.backoffs[context], 0.0)
             scores[ends] = np.where(node >= 0, self.log_probs[node], backed_off)
         return scores[text != BOS_ID]
-
-    def write_arpa(self, path: Path | str) -> None:
-        """See :func:`asrkit.recognition.ngram.arpa.write_arpa`."""
-        from asrkit.recognition.ngram.arpa import write_arpa
-
-        write_arpa(self, path)
-
-    @staticmethod
-    def read_arpa(path: Path | str) -> NgramModel:
-        """See :func:`asrkit.recognition.ngram.arpa.read_arpa`."""
-        from asrkit.recognition.ngram.arpa import read_arpa
-
-        return read_arpa(path)
 
 
 def find(keys: np.ndarray, nodes: np.ndarray, words: np.ndarray, vocab: int) -> np.ndarray:

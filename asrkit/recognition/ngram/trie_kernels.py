@@ -1,15 +1,50 @@
-"""The loop that links each n-gram to its longest suffix in a model."""
+"""Compiled loops over the trie of an n-gram model: linking suffixes, scoring word by word."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from asrkit.compiled import compiled
 
 
+class NgramArrays(NamedTuple):
+    """What compiled code needs of an :class:`asrkit.recognition.ngram.trie.NgramModel`.
+
+    Attributes:
+        keys, log_probs, backoffs, suffixes, contexts: those of the model.
+        size: number of its words.
+        start: context of a sentence's first word.
+        end: id of ``</s>``.
+    """
+
+    keys: np.ndarray
+    log_probs: np.ndarray
+    backoffs: np.ndarray
+    suffixes: np.ndarray
+    contexts: np.ndarray
+    size: int
+    start: int
+    end: int
+
+
+@compiled
+def predict(model: NgramArrays, context: int, word: int) -> tuple[float, int]:
+    """log p(word | context), and the context after it."""
+    score = 0.0
+    while True:
+        key = context * model.size + word
+        index = np.searchsorted(model.keys, key)
+        if index < model.keys.size and model.keys[index] == key:
+            return score + model.log_probs[index + 1], model.contexts[index + 1]
+        score += model.backoffs[context]
+        context = model.suffixes[context]
+
+
 @compiled
 def link_suffixes(keys: np.ndarray, first: int, vocab: int, suffixes: np.ndarray) -> None:
-    """Fill in ``suffixes[first:]``, int32[N + 1]; the rest is zero, and shorter n-grams come first.
+    """Fill ``suffixes[first:]``, int32[N + 1], from zero; shorter n-grams come first.
 
     Args:
         keys: int64[N], rising, of the nodes 1 to N: parent times `vocab` plus word.
@@ -18,9 +53,9 @@ def link_suffixes(keys: np.ndarray, first: int, vocab: int, suffixes: np.ndarray
     """
     begins = np.empty(len(suffixes) + 1, np.int32)  # where in `keys` the children of each node begin
     node = 0
-    for place in range(len(keys)):
-        while node * vocab <= keys[place]:
-            begins[node] = place
+    for index in range(len(keys)):
+        while node * vocab <= keys[index]:
+            begins[node] = index
             node += 1
     begins[node:] = len(keys)
     for node in range(first, len(suffixes)):

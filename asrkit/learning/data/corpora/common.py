@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,9 +18,6 @@ from asrkit.recognition.audio.reading import (
 )
 from asrkit.recognition.audio.utterance import Utterance
 
-AUDIO_SUFFIXES = frozenset(
-    ".aif .aiff .au .caf .flac .m4a .mp3 .mp4 .oga .ogg .opus .sph .w64 .wav .wma .wv1 .wv2".split()  # noqa: SIM905
-)
 QUICK = ("WAV/PCM_16", "WAVEX/PCM_16", "FLAC/PCM_16")  # FLAC reads an order of magnitude faster than Opus
 LINE_CHARACTERS = 1 << 16
 PART_WORDS = {
@@ -124,19 +120,6 @@ def copy_of(path: Path, home: Path) -> Path:
     resolved, base = path.resolve(), home.resolve()
     inside = resolved.relative_to(base if resolved.is_relative_to(base) else resolved.anchor)
     return inside.with_name(inside.name + ".flac")
-
-
-def files_in(folder: Path) -> list[Path]:
-    """All files below `folder` that are not hidden, sorted; links to folders are followed once."""
-    found: list[Path] = []
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
-        if real not in seen:
-            found += (Path(place, name) for name in names if not name.startswith("."))
-        seen.add(real)
-    return sorted(found)
 
 
 def part_named(subset: str) -> str:

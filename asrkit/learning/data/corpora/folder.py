@@ -12,15 +12,14 @@ from pathlib import Path
 from asrkit.errors import DataError
 from asrkit.learning.data.corpora import Skipped
 from asrkit.learning.data.corpora.common import (
-    AUDIO_SUFFIXES,
     Entry,
-    files_in,
     names_parts,
     read_entries,
     subset_folder,
     text_lines,
     utterance_id,
 )
+from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES, files_in
 from asrkit.recognition.audio.utterance import Utterance
 
 LOOK = "a .txt of the same name beside each audio file"

@@ -11,15 +11,8 @@ from pathlib import Path
 
 from asrkit.errors import DataError
 from asrkit.learning.data.corpora import Skipped
-from asrkit.learning.data.corpora.common import (
-    AUDIO_SUFFIXES,
-    Entry,
-    files_in,
-    read_entries,
-    subset_folder,
-    text_lines,
-    utterance_id,
-)
+from asrkit.learning.data.corpora.common import Entry, read_entries, subset_folder, text_lines, utterance_id
+from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES, files_in
 from asrkit.recognition.audio.utterance import Utterance
 
 LOOK = "LibriSpeech's layout, with the texts of each folder's audio in a *.trans.txt"

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from asrkit.errors import DataError, nearest
 from asrkit.learning.data.corpora import Skipped
-from asrkit.learning.data.corpora.common import AUDIO_SUFFIXES, quick_audio, subset_folder, text_lines
+from asrkit.learning.data.corpora.common import quick_audio, subset_folder, text_lines
 from asrkit.learning.data.download import extract
+from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES
 from asrkit.recognition.audio.utterance import Utterance
 
 HELD_OUT = 250  # utterances in dev and in test

@@ -22,15 +22,14 @@ from pathlib import Path
 from asrkit.errors import DataError, nearest
 from asrkit.learning.data.corpora import Skipped
 from asrkit.learning.data.corpora.common import (
-    AUDIO_SUFFIXES,
     Entry,
     copy_of,
-    files_in,
     first_line,
     read_entries,
     read_text,
     utterance_id,
 )
+from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES, files_in
 from asrkit.recognition.audio.utterance import Utterance
 
 LOOK = "a CSV or TSV table with a column of audio files and one of texts"

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from asrkit.errors import DataError, nearest
 from asrkit.learning.data.corpora import CORPORA, Skipped
-from asrkit.learning.data.corpora.common import AUDIO_SUFFIXES, quick_audio, text_lines
+from asrkit.learning.data.corpora.common import quick_audio, text_lines
+from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES
 from asrkit.recognition.audio.utterance import Utterance
 
 SI84 = "11_13_1:wsj0/doc/indices/train/tr_s_wv1.ndx"

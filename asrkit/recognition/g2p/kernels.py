@@ -1,7 +1,7 @@
-"""Compiled loops of grapheme-to-phoneme conversion: aligning letters with phones, and searching for phones.
+"""Compiled loops of grapheme-to-phoneme conversion: alignment of letters with phones, and beam search.
 
 A graphone joins one or two letters and the phones they stand for, in one of the four ``SHAPES``. Graphones
-are numbered shape by shape, and within one by their letters and phones as digits.
+are numbered shape by shape, and within a shape by their letters and phones as digits.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asrkit.compiled import compiled
+from asrkit.recognition.ngram.trie_kernels import NgramArrays, predict
 
 SHAPES = ((1, 0), (1, 1), (1, 2), (2, 1))
 """Letters and phones of a graphone."""
@@ -37,27 +38,17 @@ class Entries(NamedTuple):
 
 
 class JointModel(NamedTuple):
-    """An n-gram model of graphones, as ``ngram.model.NgramModel`` has it, and what it may predict.
+    """An n-gram model whose words are graphones, and the graphones of each letter and pair of letters.
 
     Attributes:
-        keys, log_probs, backoffs, suffixes, contexts: the model's.
-        size: number of its words.
-        start: context of the first graphone.
-        end: its word for the end.
+        ngrams: the n-gram model.
         spelled: int64[A + A * A + 1]; the graphones of the letter a are those from ``spelled[a]`` to
             ``spelled[a + 1]`` in `words`, those of the letters a, b from ``spelled[A + A * a + b]``.
         words: int64[G], the graphones as the model's words.
         alphabet: A, number of different letters.
     """
 
-    keys: np.ndarray
-    log_probs: np.ndarray
-    backoffs: np.ndarray
-    suffixes: np.ndarray
-    contexts: np.ndarray
-    size: int
-    start: int
-    end: int
+    ngrams: NgramArrays
     spelled: np.ndarray
     words: np.ndarray
     alphabet: int
@@ -67,10 +58,10 @@ class JointModel(NamedTuple):
 def number(shape: int, entries: Entries, i: int, j: int) -> int:
     """The graphone of a shape that begins at letter i and phone j."""
     a, p = entries.alphabet, entries.sounds
-    letter = entries.letters[i]
+    letter: int = entries.letters[i]
     if shape == 0:
         return letter
-    phone = entries.phones[j]
+    phone: int = entries.phones[j]
     if shape == 1:
         return a + letter * p + phone
     if shape == 2:
@@ -80,10 +71,10 @@ def number(shape: int, entries: Entries, i: int, j: int) -> int:
 
 @compiled
 def expected_counts(entries: Entries, probs: np.ndarray, counts: np.ndarray) -> float:
-    """Add to `counts` how often each graphone is expected, by the forward-backward algorithm.
+    """Add the expected count of each graphone to `counts`, by the forward-backward algorithm.
 
     Jiampojamarn, Kondrak & Sherif, "Applying Many-to-Many Alignments and Hidden Markov Models to
-    Letter-to-Phoneme Conversion", NAACL-HLT 2007, on many-to-many alignments.
+    Letter-to-Phoneme Conversion", NAACL-HLT 2007.
 
     Args:
         entries: what to align.
@@ -91,7 +82,7 @@ def expected_counts(entries: Entries, probs: np.ndarray, counts: np.ndarray) -> 
         counts: float64[G].
 
     Returns:
-        log p(entries). An entry without an alignment of probability above 0 is passed over.
+        log p(entries), without the entries whose probability is 0.
     """
     total = 0.0
     for w in range(entries.letter_ends.size - 1):
@@ -125,13 +116,13 @@ def expected_counts(entries: Entries, probs: np.ndarray, counts: np.ndarray) -> 
 
 @compiled
 def best_alignments(entries: Entries, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The graphones int32[N] of all entries, one after the other, and how many each has, int64[W].
+    """The graphones int32[N] of all entries, one after the other, and the number of each entry's, int64[W].
 
-    Those whose `scores`, float64[G] of all graphones, have the highest sum; none where that is -inf.
+    They maximise the sum of `scores`, float64[G] of all graphones; an entry whose maximum is -inf has none.
     """
     words = entries.letter_ends.size - 1
     lengths = np.zeros(words, np.int64)
-    found = np.zeros(entries.letters.size, np.int32)
+    graphones = np.zeros(entries.letters.size, np.int32)
     size = 0
     for w in range(words):
         i0, j0 = entries.letter_ends[w], entries.phone_ends[w]
@@ -153,24 +144,11 @@ def best_alignments(entries: Entries, scores: np.ndarray) -> tuple[np.ndarray, n
         while i > 0:
             shape = shapes[i, j]
             i, j = i - SHAPES[shape][0], j - SHAPES[shape][1]
-            found[size + lengths[w]] = number(shape, entries, i0 + i, j0 + j)
+            graphones[size + lengths[w]] = number(shape, entries, i0 + i, j0 + j)
             lengths[w] += 1
-        found[size : size + lengths[w]] = found[size : size + lengths[w]][::-1].copy()
+        graphones[size : size + lengths[w]] = graphones[size : size + lengths[w]][::-1].copy()
         size += lengths[w]
-    return found[:size], lengths
-
-
-@compiled
-def predict(model: JointModel, context: int, word: int) -> tuple[float, int]:
-    """log p(word | context), and the context after it."""
-    score = 0.0
-    while True:
-        key = context * model.size + word
-        place = np.searchsorted(model.keys, key)
-        if place < model.keys.size and model.keys[place] == key:
-            return score + model.log_probs[place + 1], model.contexts[place + 1]
-        score += model.backoffs[context]
-        context = model.suffixes[context]
+    return graphones[:size], lengths
 
 
 @compiled
@@ -183,16 +161,16 @@ def search(letters: np.ndarray, model: JointModel, beam: int) -> tuple[np.ndarra
         beam: sequences kept after each letter.
 
     Returns:
-        their log probabilities, the end included, float64[K], and the model's words int64[K, I], filled up
-        with -1 at the front; in no order.
+        The K sequences in the beam, in no order: log probabilities, the end included, float64[K]; words of
+        the model int64[K, I], padded with -1 at the front.
     """
     count = letters.size
     scores = np.zeros((count + 1, beam))
     contexts = np.zeros((count + 1, beam), np.int64)
     words = np.full((count + 1, beam), -1)
-    before = np.zeros((count + 1, beam), np.int64)  # place and rank of what it continues, as one number
+    before = np.zeros((count + 1, beam), np.int64)  # letters * beam + rank, of what it continues
     sizes = np.zeros(count + 1, np.int64)
-    sizes[0], contexts[0, 0] = 1, model.start
+    sizes[0], contexts[0, 0] = 1, model.ngrams.start
     for i in range(1, count + 1):
         chunks = np.array([letters[i - 1], 0])
         if i > 1:
@@ -206,9 +184,9 @@ def search(letters: np.ndarray, model: JointModel, beam: int) -> tuple[np.ndarra
         for step in range(1, min(i, 2) + 1):
             chunk = chunks[step - 1]
             for rank in range(sizes[i - step]):
-                for place in range(model.spelled[chunk], model.spelled[chunk + 1]):
-                    word = model.words[place]
-                    gain, context = predict(model, contexts[i - step, rank], word)
+                for index in range(model.spelled[chunk], model.spelled[chunk + 1]):
+                    word = model.words[index]
+                    gain, context = predict(model.ngrams, contexts[i - step, rank], word)
                     new_scores[at] = scores[i - step, rank] + gain
                     new[at, 0], new[at, 1], new[at, 2] = context, word, (i - step) * beam + rank
                     at += 1
@@ -219,12 +197,12 @@ def search(letters: np.ndarray, model: JointModel, beam: int) -> tuple[np.ndarra
             contexts[i, rank] = new[kept[rank], 0]
             words[i, rank] = new[kept[rank], 1]
             before[i, rank] = new[kept[rank], 2]
-    found = np.full((sizes[count], count), -1)
+    paths = np.full((sizes[count], count), -1)
     for rank in range(sizes[count]):
-        scores[count, rank] += predict(model, contexts[count, rank], model.end)[0]
+        scores[count, rank] += predict(model.ngrams, contexts[count, rank], model.ngrams.end)[0]
         at, i, r = count, count, rank
         while i > 0:
             at -= 1
-            found[rank, at] = words[i, r]
+            paths[rank, at] = words[i, r]
             i, r = before[i, r] // beam, before[i, r] % beam
-    return scores[count, : sizes[count]], found
+    return scores[count, : sizes[count]], paths
