@@ -245,8 +245,8 @@ BUGS = [
     Bug(
         "attention greedy: finished utterances go on scoring",
         "recognition/decoding/attention.py",
-        "total += torch.where(running, score, 0.0)",
-        "total += score",
+        "total += np.where(running, log_probs[np.arange(count), token], 0.0)",
+        "total += log_probs[np.arange(count), token]",
         ATTENTION,
     ),
     Bug(
