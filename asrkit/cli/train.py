@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.cli.process import keep_freed_memory
 from asrkit.errors import UsageError
 
 
@@ -117,6 +118,7 @@ def command(
     with nullcontext() if "WORLD_SIZE" in os.environ else alone(workspace.folder):
         if rank == 0:
             start(workspace)
+        keep_freed_memory()
         run_plan(steps, workspace, prints, tell, record=rank == 0)
 
 

@@ -27,8 +27,9 @@ from asrkit.learning.training.checkpoint import (
     step_folder,
 )
 from asrkit.learning.training.data import Changes, Item, SpeechSource
-from asrkit.learning.training.loop import end_epoch, preflight
+from asrkit.learning.training.loop import end_epoch
 from asrkit.learning.training.schedule import learning_rate
+from asrkit.learning.training.update import preflight
 from asrkit.recognition.audio.utterance import Utterance
 from asrkit.recognition.parts import checkpoints
 

@@ -16,6 +16,7 @@ from asrkit.errors import MissingDependency
 from asrkit.files import atomic_write
 from asrkit.learning.report.curves import draw_curves
 from asrkit.learning.training.checkpoint import TrainState
+from asrkit.learning.training.update import Gradient
 
 REDRAW = 20.0  # seconds between two drawings of the curves
 
@@ -62,22 +63,11 @@ class Monitor:
         if self.events is not None:
             self.events.close()
 
-    def step(
-        self, state: TrainState, *, loss: float, utterances: int, lr: float, norm: float, audio: float
-    ) -> None:
-        """After each update.
-
-        Args:
-            state: where training stands.
-            loss: summed over the update's utterances.
-            utterances: their number.
-            lr: learning rate.
-            norm: gradient norm before clipping.
-            audio: seconds of audio.
-        """
+    def step(self, state: TrainState, gradient: Gradient, lr: float) -> None:
+        """After each update: its gradient and learning rate; `state` counts it already."""
         if not self.show:
             return
-        self.window.append((loss, utterances, audio))
+        self.window.append((gradient.loss * gradient.utterances, gradient.utterances, gradient.seconds))
         if state.step % self.config.log_steps == 0 or state.step == 1:
             seconds = max(1e-9, time.monotonic() - self.clock)
             mean = sum(x for x, _, _ in self.window) / sum(n for _, n, _ in self.window)
@@ -87,7 +77,7 @@ class Monitor:
                 epoch=state.epoch,
                 loss=mean,
                 lr=lr,
-                grad_norm=norm,
+                grad_norm=gradient.norm,
                 seconds=round(seconds, 3),
                 audio_per_second=round(speed, 1),
             )
