@@ -88,7 +88,7 @@ def hw3p2(root: Path, dim: int = 27) -> None:
 
 def hw3p2_2021(root: Path) -> None:
     """One file of all features, one of all phones as numbers (autumn 2021)."""
-    from asrkit.learning.data.corpora.cmu11785 import PHONES_2021
+    from asrkit.learning.data.corpora.cmu11785_submission import PHONES_2021
 
     for name in COUNTS:
         rows = Prompts(40).subset(name)

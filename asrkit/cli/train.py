@@ -67,7 +67,7 @@ def command(
     from asrkit.config import load_config
     from asrkit.learning.recipe.library import find_recipe, fragments
     from asrkit.learning.recipe.plan import fingerprints, make_plan, run_plan
-    from asrkit.learning.recipe.resolution import settle
+    from asrkit.learning.recipe.resolution import resolve
     from asrkit.learning.recipe.stages import STAGES, start
     from asrkit.learning.recipe.workspace import Workspace, alone
     from asrkit.progress import tell
@@ -94,7 +94,7 @@ def command(
         force,
         "asrkit " + shlex.join(sys.argv[1:]),
     )
-    workspace = settle(workspace)
+    workspace = resolve(workspace)
     prints = fingerprints(STAGES, workspace)
     steps = make_plan(
         STAGES,

@@ -73,6 +73,8 @@ def parse_config(text: str, source: str) -> Config:
         content = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"not YAML: {source}", "see the file's syntax") from error
+    if isinstance(content, dict) and isinstance(corpus := content.get("corpus"), dict):
+        corpus.pop("submission", None)  # a key of models packed by 0.1
     return _merge([(content, source)], [])
 
 

@@ -43,10 +43,6 @@ class CorpusConfig:
     train: list[str] = option(["train"], "subsets trained on; NAME? is used where it is there")
     dev: list[str] = option(["dev"], "subsets for early stopping and tuning; NAME? as in train")
     test: list[str] = option(["test"], "subsets reported; NAME? as in train")
-    submission: str = option(
-        "",
-        "header of the file to hand in, id,label; empty: that of the sample found with the data (cmu11785)",
-    )
 
 
 @dataclass

@@ -56,7 +56,7 @@ def test_only_one_process_works_in_an_experiment(experiment: Path, asrkit: Run) 
     words = ("train", RECIPE, "--exp", experiment.parents[1], *TINY)
     with alone(experiment):
         done = asrkit(*words)
-        assert done.code == 1 and f"another asrkit is at work in {experiment}" in done.err
+        assert done.code == 1 and f"another asrkit process is using {experiment}" in done.err
         assert asrkit(*words, "--dry-run").code == 0
     assert asrkit(*words).code == 0
 
@@ -117,7 +117,7 @@ def test_training_starts_from_another_model(experiment: Path, asrkit: Run) -> No
     base = ["train", RECIPE, "--exp", experiment.parents[1], *TINY, "train.lr=0", "--stop-stage", "average"]
     done = asrkit(*base, "--tag", "three", "model.init=default")
     assert done.code == 0, done.err
-    assert "starts from" in done.err and " 0 of its numbers are new" in done.err
+    assert "starts from" in done.err and " 0 parameters are new" in done.err
     weights = "checkpoints/averaged/model.safetensors"
     before, after = (load_file(path / weights) for path in (experiment, experiment.parent / "three"))
     assert all(torch.equal(before[name], after[name]) for name in before)

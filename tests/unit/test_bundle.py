@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asrkit.config import Config, parse_config, to_yaml
 from asrkit.errors import ModelError
 from asrkit.recognition.bundle import Bundle, pack
 
@@ -216,3 +217,8 @@ def test_a_failed_pack_leaves_the_old_bundle(bundle: Path, tmp_path: Path) -> No
     with pytest.raises(ModelError, match="cannot pack config"):
         pack({"config.yaml": tmp_path / "absent"}, bundle, {})
     assert bundle.read_bytes() == before and list(tmp_path.iterdir()) == [bundle]
+
+
+def test_a_configuration_with_a_key_of_an_earlier_version_opens() -> None:
+    written = to_yaml(Config()).replace("corpus:\n", "corpus:\n  submission: ''\n")
+    assert parse_config(written, "config.yaml") == Config()

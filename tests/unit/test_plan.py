@@ -94,7 +94,7 @@ def test_stages_are_chosen_by_number_or_name(workspace: Workspace) -> None:
 
 
 def test_skipping_what_is_needed_is_refused(workspace: Workspace) -> None:
-    with pytest.raises(UsageError, match=r"needs what features makes.*--stage features"):
+    with pytest.raises(UsageError, match=r"needs the outputs of features.*--stage features"):
         go(workspace, first="train")
 
 

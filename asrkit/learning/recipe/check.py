@@ -1,4 +1,4 @@
-"""The check before training: every utterance that would hurt, named with its reason."""
+"""The check before training: every unusable utterance, with the reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from asrkit.errors import DataError
 from asrkit.recognition.audio.utterance import Utterance
 from asrkit.recognition.text.tokenizer import Tokenizer
 
-SHOWN = 5  # ids named for each kind of problem
+SHOWN = 5  # ids shown per kind of problem
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Problem:
     """Why an utterance should not be trained on.
 
     Attributes:
-        id: the utterance's.
+        id: of the utterance.
         kind: ``duplicate-id``, ``empty-text``, ``unknown-characters``, ``too-short``, ``too-long``,
             ``unreadable``, ``non-finite`` or ``ctc-too-long``.
-        detail: the reason, with the numbers or characters it rests on.
+        detail: the reason, with numbers or characters.
     """
 
     id: str
@@ -42,16 +42,16 @@ def find_problems(
     config: CheckConfig,
     ctc: bool,
 ) -> list[Problem]:
-    """Everything wrong with a training set, in its order; an utterance may have several problems.
+    """All problems of a training set, in its order; an utterance may have several.
 
     Args:
         utterances: the set, texts normalised.
-        tokenizer: tells which characters are unknown, and how many tokens a text has.
-        features: f32[T, F] of an utterance; raises DataError when its audio cannot be read. It is not asked
-            for utterances longer than the limit.
+        tokenizer: defines the known characters, and the tokens of a text.
+        features: f32[T, F] of an utterance; raises DataError when its audio cannot be read. Not
+            called for utterances longer than the limit.
         output_frames: the encoder's frames T' for T feature frames; with speed perturbation, at the fastest.
         config: the limits.
-        ctc: the model has a CTC head, whose output must have room for the text.
+        ctc: the model has a CTC head, whose output must be long enough for the text.
     """
     problems = [
         Problem(id, "duplicate-id", f"{count} utterances have this id")
@@ -59,10 +59,10 @@ def find_problems(
         if count > 1
     ]
     for utterance in utterances:
-        found = [*_text_problems(utterance, tokenizer), *_length_problems(utterance, config)]
+        reasons = [*_text_problems(utterance, tokenizer), *_length_problems(utterance, config)]
         if not utterance.duration > config.max_seconds:
-            found += _feature_problems(utterance, tokenizer, features, output_frames if ctc else None)
-        problems += [Problem(utterance.id, kind, detail) for kind, detail in found]
+            reasons += _feature_problems(utterance, tokenizer, features, output_frames if ctc else None)
+        problems += [Problem(utterance.id, kind, detail) for kind, detail in reasons]
     return problems
 
 
@@ -75,7 +75,7 @@ def ctc_frames(tokens: Sequence[int]) -> int:
 
 
 def summary(problems: Sequence[Problem]) -> str:
-    """One line for each kind of problem: how many, and the first few ids."""
+    """One line per kind of problem: how many, and the first few ids."""
     by_kind: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
         by_kind[problem.kind].append(problem.id)
@@ -85,7 +85,7 @@ def summary(problems: Sequence[Problem]) -> str:
 def apply_policy(
     utterances: Sequence[Utterance], problems: Sequence[Problem], config: CheckConfig
 ) -> list[Utterance]:
-    """The utterances to train on. All that share an id with a problem are left out.
+    """The utterances to train on. All that share an id with a problem are excluded.
 
     Raises:
         DataError: the policy is ``stop`` and there are problems, or nothing would be left.
@@ -96,10 +96,10 @@ def apply_policy(
         first = _first(problem.id for problem in problems)
         raise DataError(
             f"{len(utterances) - len(kept)} of {len(utterances)} utterances cannot be trained on: {first}",
-            "mend them, or leave them out with check.policy=drop",
+            "fix them, or exclude them with check.policy=drop",
         )
     if not kept:
-        raise DataError(f"no utterance can be trained on\n{summary(problems)}", "mend them, or see check.*")
+        raise DataError(f"no utterance can be trained on\n{summary(problems)}", "fix them, or see check.*")
     return kept
 
 
@@ -137,7 +137,7 @@ def _feature_problems(
         if needed > frames:
             yield (
                 "ctc-too-long",
-                f"{len(tokens)} tokens need {needed} output frames, the encoder gives {frames}",
+                f"{len(tokens)} tokens need {needed} output frames, the encoder outputs {frames}",
             )
 
 

@@ -16,7 +16,7 @@ from asrkit.files import atomic_write, write_json
 from asrkit.learning.recipe.layout import (
     Prints,
     checked,
-    given_labels,
+    label_files,
     labels_folder,
     labels_path,
     manifest,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from asrkit.learning.features.store import Features
     from asrkit.recognition.audio.utterance import Utterance
 
-SHOWN = 20  # names of left out utterances that are printed; all are in a file
+SHOWN = 20  # skipped utterances that are printed; all are in a file
 
 
 def download(workspace: Workspace, prints: Prints) -> None:
@@ -48,13 +48,13 @@ def download(workspace: Workspace, prints: Prints) -> None:
     get = fetch.download_folder if corpus.archives else fetch.download
     for path, archive in corpus.downloads(source, workspace.sets, settings.url, settings.sha256):
         if not archive.sha256:
-            tell(f"  no checksum of {archive.url} is known, so it is taken as it comes")
+            tell(f"  the checksum of {archive.url} is unknown and is not verified")
         with transfer(f"download {path.name}") as progress:
             get(archive.url, path, archive.sha256, progress)
 
 
 def prepare(workspace: Workspace, prints: Prints) -> None:
-    """Read the corpus into manifests, one a subset, with normalised text."""
+    """Read the corpus into manifests, one per subset, with normalised text."""
     from dataclasses import replace
 
     from asrkit.learning.data.corpora import CORPORA, Skipped
@@ -68,28 +68,28 @@ def prepare(workspace: Workspace, prints: Prints) -> None:
         if manifest(workspace, prints, name).exists() and not workspace.force:
             continue
         skipped: list[Skipped] = []
-        found = corpus.prepare(
+        read = corpus.prepare(
             source_path(workspace), name, folder / "audio", config.features.sample_rate, skipped
         )
-        utterances = [replace(u, text=normalize(u.text, config.text.normalizer)) for u in track(found, name)]
+        utterances = [replace(u, text=normalize(u.text, config.text.normalizer)) for u in track(read, name)]
         with atomic_write(folder / f"{name}.skipped.jsonl") as file:
             file.writelines(json.dumps({"id": s.id, "reason": s.reason}) + "\n" for s in skipped)
         hours = sum(u.duration for u in utterances) / 3600
         tell(f"  {name}: {len(utterances)} utterances, {hours:.2f} h")
         if skipped:
-            tell(f"  {name}: {len(skipped)} entries left out, see {folder / name}.skipped.jsonl")
+            tell(f"  {name}: {len(skipped)} entries skipped, see {folder / name}.skipped.jsonl")
         for item in skipped[:SHOWN]:
             tell(f"    {item.id}: {item.reason}")
         if not utterances:
             raise DataError(
                 f"no utterances in subset {name!r} of {source_path(workspace)}",
-                "look at corpus.path, corpus.train, corpus.dev and corpus.test",
+                "see corpus.path, corpus.train, corpus.dev and corpus.test",
             )
         write_manifest(manifest(workspace, prints, name), utterances)
 
 
 def tokenizer(workspace: Workspace, prints: Prints) -> None:
-    """Learn the token inventory from the training text alone."""
+    """Learn the token inventory, from the training text alone."""
     from asrkit.recognition.stored_tokenizer import G2P_FILE, predict_unknown
     from asrkit.recognition.text.tokenizer import PhoneTokenizer, build_tokenizer
 
@@ -100,11 +100,11 @@ def tokenizer(workspace: Workspace, prints: Prints) -> None:
     (folder / G2P_FILE).unlink(missing_ok=True)
     if config.text.g2p and isinstance(built, PhoneTokenizer):
         words = {w for u in utterances_of(workspace, prints, workspace.sets) for w in u.text.split()}
-        guessed = predict_unknown(built, words, folder)
-        if guessed:
-            shown = ", ".join(guessed[:SHOWN]) + (", …" if len(guessed) > SHOWN else "")
-            tell(f"  pronunciations predicted of {len(guessed)} of {len(words)} words: {shown}")
-            tell(f"  they are marked in {folder / 'lexicon.txt'}; put the right ones into text.lexicon")
+        predicted = predict_unknown(built, words, folder)
+        if predicted:
+            shown = ", ".join(predicted[:SHOWN]) + (", …" if len(predicted) > SHOWN else "")
+            tell(f"  predicted pronunciations for {len(predicted)} of {len(words)} words: {shown}")
+            tell(f"  marked in {folder / 'lexicon.txt'}; add corrections to text.lexicon")
     built.save(folder)
 
 
@@ -146,14 +146,13 @@ def features(workspace: Workspace, prints: Prints) -> None:
         if name in training:
             source = open_features(workspace, prints, [name])
             for utterance in utterances if config.features.stored else track(utterances, name):
-                with suppress(DataError):  # the stage check names what cannot be read
+                with suppress(DataError):  # the stage check reports unreadable audio
                     stats.update(source.read(utterance.id))
     stats.save(workspace.shared("features", prints["features"]) / "cmvn.json")
 
 
 def check(workspace: Workspace, prints: Prints) -> None:
-    """Name every utterance that would hurt training, and keep the others."""
-
+    """Report unusable utterances, and keep the others."""
     from asrkit.learning.data.manifest import write_manifest
     from asrkit.learning.models.asr import build_model
     from asrkit.learning.recipe.check import apply_policy, find_problems, summary
@@ -170,13 +169,13 @@ def check(workspace: Workspace, prints: Prints) -> None:
             if config.features.stored:
                 record = store_folder(workspace, prints, name) / "unreadable.json"
                 unreadable = json.loads(record.read_text(encoding="utf-8"))
-            slowest = max(config.augment.speeds) if role == "train" else 1.0
+            fastest = max(config.augment.speeds) if role == "train" else 1.0
 
             def read(
                 utterance: Utterance,
                 source: Features = source,
                 unreadable: dict[str, str] = unreadable,
-                speed: float = slowest,
+                speed: float = fastest,
             ) -> np.ndarray:
                 if utterance.id in unreadable:
                     raise DataError(unreadable[utterance.id])
@@ -198,15 +197,12 @@ def check(workspace: Workspace, prints: Prints) -> None:
             tell(f"  {name}: {summary(problems)}")
             kept += apply_policy(utterances, problems, config.check)
         if not kept:
-            raise DataError(f"no utterance is left to {role} on", f"see {workspace.folder / 'check'}")
+            raise DataError(f"no usable {role} utterance", f"see {workspace.folder / 'check'}")
         write_manifest(checked(workspace, role), kept)
 
 
-# ---- 6 align
-
-
 def align(workspace: Workspace, prints: Prints) -> None:
-    """Give every feature frame of the sets a label, from a file or by a trained model."""
+    """Label every feature frame of the sets, from a file or by forced alignment with a trained model."""
     from asrkit.learning.data.manifest import read_manifest
     from asrkit.recognition.aligner import label_frames
     from asrkit.recognition.recognizer import Recognizer
@@ -222,23 +218,25 @@ def align(workspace: Workspace, prints: Prints) -> None:
     folder = labels_folder(workspace)
     sets = {role: read_manifest(checked(workspace, role)) for role in ("train", "dev")}
     sets |= {name: utterances_of(workspace, prints, [name]) for name in reported_sets(workspace)}
-    files = {role: given_labels(workspace, prints, role) for role in sets}
+    files = {role: label_files(workspace, prints, role) for role in sets}
     if workspace.config.align.labels:
         names = collect_labels(*dict.fromkeys(chain.from_iterable(files.values())))
     else:
         model = named_model(workspace, workspace.config.align.model)
         aligner = Recognizer.load(model, device=workspace.device)
         names = aligner.labels or LabelSet.of(aligner.tokenizer)
-    names.token_ids(load_tokenizer(workspace.folder / "tokenizer"))  # for what it refuses
+    names.token_ids(
+        load_tokenizer(workspace.folder / "tokenizer")
+    )  # raises if labels and tokens do not match
     names.save(folder / "labels.txt")
     failed: list[str] = []
     for role, utterances in sets.items():
         if workspace.config.align.labels:
-            given = dict(chain.from_iterable(read_labels(path, names) for path in files[role]))
-            found: Any = ((u.id, given[u.id]) for u in utterances if u.id in given)
+            known = dict(chain.from_iterable(read_labels(path, names) for path in files[role]))
+            labelled: Any = ((u.id, known[u.id]) for u in utterances if u.id in known)
         else:
-            found = label_frames(aligner, names, track(utterances, f"align {role}"), failed)
-        write_labels(labels_path(workspace, role), names, found)
+            labelled = label_frames(aligner, names, track(utterances, f"align {role}"), failed)
+        write_labels(labels_path(workspace, role), names, labelled)
     for line in failed[:SHOWN]:
         tell(f"    {line}")
     training = [labels for _, labels in read_labels(labels_path(workspace, "train"), names)]

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from asrkit.recognition.audio.utterance import Utterance
     from asrkit.recognition.recognizer import Recognizer
 
-SHOWN = 20  # names of unreadable utterances that are printed
+SHOWN = 20  # unreadable utterances that are printed
 
 
 def tune(workspace: Workspace, prints: Prints) -> None:
-    """Find the decoding weights of ``decode.tune`` that make the fewest errors on the dev sets."""
+    """Choose the decoding weights of ``decode.tune`` with the fewest errors on the dev sets."""
     from asrkit.learning.data.manifest import read_manifest
     from asrkit.learning.recipe.tune import tune_weights
     from asrkit.recognition.recognizer import Recognizer
@@ -42,7 +42,7 @@ def tune(workspace: Workspace, prints: Prints) -> None:
 
 
 def decode(workspace: Workspace, prints: Prints) -> None:
-    """Decode dev and test sets from their audio, just as `asrkit decode` does."""
+    """Decode the dev and test sets from audio, as `asrkit decode` does."""
     from dataclasses import replace
 
     from asrkit.recognition.recognizer import Recognizer
@@ -68,40 +68,39 @@ def decode(workspace: Workspace, prints: Prints) -> None:
 def write_frames(
     workspace: Workspace, recognizer: Recognizer, name: str, utterances: list[Utterance]
 ) -> None:
-    """Write the likeliest label of each frame of a set, to be compared with its alignment."""
+    """Write the likeliest label of each frame of a set, for comparison with its alignment."""
     from asrkit.recognition.text.labels import write_labels
 
     assert recognizer.labels is not None
-    found = (
+    labels = (
         (utterance.id, recognizer.frame_log_probs(wave).argmax(axis=1))
         for utterance, wave in recognizer.waves(track(utterances, f"frames {name}"))
     )
-    write_labels(decode_folder(workspace, "frames", name) / "hyp.txt.gz", recognizer.labels, found)
+    write_labels(decode_folder(workspace, "frames", name) / "hyp.txt.gz", recognizer.labels, labels)
 
 
 def score(workspace: Workspace, prints: Prints) -> None:
-    """Count errors, write the detailed reports and RESULTS.md."""
-    from asrkit.learning.recipe.outcome import hand_in, homework_of, score_recipe
+    """Count errors; write the detailed reports and RESULTS.md."""
+    from asrkit.learning.recipe.scoring import score_recipe, write_submissions
 
     sets = {name: utterances_of(workspace, prints, [name]) for name in workspace.sets}
-    referred = [name for name in reported_sets(workspace) if any(u.text for u in sets[name])]
+    scored = [name for name in reported_sets(workspace) if any(u.text for u in sets[name])]
     decoded = {
         (decoder, name): decode_folder(workspace, decoder, name)
         for decoder in decoders(workspace)
-        for name in referred
+        for name in scored
     }
     for line in score_recipe(workspace, decoded, sets):
         tell(f"  {line}")
-    for name in set(reported_sets(workspace)) - set(referred):
+    for name in set(reported_sets(workspace)) - set(scored):
         tell(f"  {name}: no references, not scored")
-    if homework := homework_of(workspace):
-        for path in hand_in(workspace, homework, sets):
-            tell(f"  to hand in: {path}")
+    for path in write_submissions(workspace, sets):
+        tell(f"  submission: {path}")
 
 
 def pack(workspace: Workspace, prints: Prints) -> None:
-    """Put all that decoding needs into one file."""
-    from asrkit.learning.recipe.outcome import model_card
+    """Pack the recogniser into one file."""
+    from asrkit.learning.recipe.scoring import model_card
     from asrkit.recognition.parts import pack_experiment
 
     tell(f"  {pack_experiment(workspace.folder, bundle_path(workspace), model_card(workspace))}")

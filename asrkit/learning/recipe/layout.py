@@ -1,4 +1,4 @@
-"""Where each stage leaves its results."""
+"""Paths of what each stage reads and writes."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from asrkit.learning.features.store import Features
     from asrkit.recognition.audio.utterance import Utterance
 
-CARD = "CARD.md"  # of a recipe: what it says of the models it makes
+CARD = "CARD.md"  # of a recipe: describes the models it trains
 
 CORPUS_LABELS = "corpus"
-"""In place of a file in ``align.labels``: those that the corpus brings."""
+"""Value of ``align.labels`` for the labels that come with the corpus."""
 
 SAMPLES, SAMPLE_BYTES = 16, 1 << 20
-"""How much of a large file tells whether it has changed."""
+"""How much of a large file is hashed."""
 
 Prints = dict[str, str]
-"""Stage name -> fingerprint, as :func:`asrkit.learning.recipe.plan.fingerprints` gives them."""
+"""Stage name -> fingerprint, from :func:`asrkit.learning.recipe.plan.fingerprints`."""
 
 
 def source_path(workspace: Workspace) -> Path:
-    """Where the corpus is, or will be once it is downloaded."""
+    """Where the corpus is, or will be downloaded to."""
     from asrkit.learning.data.corpora import CORPORA, locate
 
     corpus = CORPORA[workspace.config.corpus.name]
-    found = locate(corpus, workspace.config.corpus.path, workspace.data_root, workspace.recipe)
-    return found or workspace.exp / "data" / "download" / Path(corpus.default_path).name
+    folder = locate(corpus, workspace.config.corpus.path, workspace.data_root, workspace.recipe)
+    return folder or workspace.exp / "data" / "download" / Path(corpus.default_path).name
 
 
 def manifest(workspace: Workspace, prints: Prints, name: str) -> Path:
@@ -48,7 +48,7 @@ def store_folder(workspace: Workspace, prints: Prints, name: str) -> Path:
 
 
 def open_features(workspace: Workspace, prints: Prints, names: list[str]) -> Features:
-    """The features of subsets: those the stage features left, or computed each time."""
+    """The features of subsets: stored by the stage features, or computed when read."""
     from asrkit.learning.features.store import FeatureStore, LiveFeatures
 
     if workspace.config.features.stored:
@@ -57,12 +57,12 @@ def open_features(workspace: Workspace, prints: Prints, names: list[str]) -> Fea
 
 
 def checked(workspace: Workspace, role: str) -> Path:
-    """The manifest of what survived the check."""
+    """The manifest of utterances that passed the check."""
     return workspace.folder / "check" / f"{role}.jsonl.gz"
 
 
 def lm_folder(workspace: Workspace) -> Path:
-    """The language model; see :func:`asrkit.learning.lm.load_lm` for what is in it."""
+    """The language model; see :func:`asrkit.learning.lm.load_lm` for its files."""
     return workspace.folder / "lm"
 
 
@@ -72,23 +72,23 @@ def lm_text_paths(workspace: Workspace) -> list[Path]:
 
 
 def lm_sources(workspace: Workspace) -> list[Path]:
-    """The files outside the experiment that the language model is made of: ``lm.arpa``, or texts."""
+    """The files outside the experiment that the language model is built from: ``lm.arpa``, or texts."""
     arpa = workspace.config.lm.arpa
     return [_below(workspace, arpa)] if arpa else lm_text_paths(workspace)
 
 
 def _below(workspace: Workspace, name: str) -> Path:
-    """A file named in the configuration: below the recipe, below ``--data``, or as it stands."""
+    """A file named in the configuration: below the recipe, below ``--data``, or as given."""
     folders = [workspace.recipe, *([workspace.data_root] if workspace.data_root else []), Path()]
     return next((f / name for f in folders if (f / name).is_file()), Path(name))
 
 
 def file_state(path: Path) -> Any:
-    """What is in a file or folder outside the experiment, cheaply and whatever its date.
+    """A cheap digest of a file or folder outside the experiment, independent of dates.
 
     Returns:
         the path and a digest: of a file's size and 16 samples of it (all of it up to 16 MiB), of the names
-        and sizes in a folder; the path alone when nothing is there.
+        and sizes in a folder; the path alone if it does not exist.
     """
     if not path.exists():
         return str(path)
@@ -106,8 +106,8 @@ def file_state(path: Path) -> Any:
     return [str(path.resolve()), digest.hexdigest()]
 
 
-def given_labels(workspace: Workspace, prints: Prints, role: str) -> list[Path]:
-    """Files with the frame labels that were given for ``train``, ``dev`` or a reported set.
+def label_files(workspace: Workspace, prints: Prints, role: str) -> list[Path]:
+    """Files of ready frame labels for ``train``, ``dev`` or a reported set.
 
     Raises:
         DataError: the training sets of the corpus have none.
@@ -134,7 +134,7 @@ def alignment_source(workspace: Workspace) -> list[Path]:
 
 
 def start_source(workspace: Workspace) -> list[Path]:
-    """The file outside the experiment whose weights training starts from, if there is one."""
+    """The file outside the experiment whose weights training starts from, if any."""
     name = workspace.config.model.init
     return [_weights(named_model(workspace, name))] if name else []
 
@@ -142,7 +142,7 @@ def start_source(workspace: Workspace) -> list[Path]:
 def named_model(workspace: Workspace, name: str) -> Path:
     """A model that the configuration names: another experiment of this recipe, or a path.
 
-    Or ``english``, the recogniser that comes with asrkit.
+    Or ``english``, the recogniser packaged with asrkit.
     """
     from asrkit.recognition.pretrained import packaged_model
 
@@ -159,7 +159,7 @@ def _weights(model: Path) -> Path:
 
 
 def labels_folder(workspace: Workspace) -> Path:
-    """What a frame head's labels are, how often each occurs, and those of the utterances."""
+    """The label set of a frame head, its counts, and the labels of the utterances."""
     return workspace.folder / "labels"
 
 
@@ -173,7 +173,7 @@ def averaged(workspace: Workspace) -> Path:
 
 
 def tuned(workspace: Workspace) -> Path:
-    """The decoding weights that were best on the dev sets."""
+    """The decoding weights tuned on the dev sets."""
     return workspace.folder / "tuned.json"
 
 

@@ -1,4 +1,4 @@
-"""Where recipes and configuration fragments are: the source tree, or what an installation brought."""
+"""Where recipes and configuration fragments are: the source tree, or the installation."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ def root() -> Path:
     """The folder that holds ``recipes/`` and ``conf/``."""
     source = Path(__file__).resolve().parents[3]
     installed = [Path(sysconfig.get_path("data")), Path(sys.prefix)]
-    for place in [source, *(base / "share" / "asrkit" for base in installed)]:
-        if (place / "recipes").is_dir() and (place / "conf").is_dir():
-            return place
-    raise UsageError("the recipes that come with asrkit are not found", "install asrkit again")
+    for folder in [source, *(base / "share" / "asrkit" for base in installed)]:
+        if (folder / "recipes").is_dir() and (folder / "conf").is_dir():
+            return folder
+    raise UsageError("the recipes of asrkit are not found", "install asrkit again")
 
 
 def recipes() -> dict[str, Path]:
-    """Name -> folder of every recipe that comes with asrkit."""
+    """Name -> folder of every recipe of asrkit."""
     return {p.parent.name: p.parent for p in sorted((root() / "recipes").glob("*/recipe.yaml"))}
 
 
 def find_recipe(name: str) -> Path:
-    """The ``recipe.yaml`` meant by a folder, a file, or the name of a recipe that comes with asrkit.
+    """The ``recipe.yaml`` of a folder, a file, or the name of a recipe of asrkit.
 
     Raises:
-        UsageError: there is none; the nearest is named.
+        UsageError: it does not exist; the nearest name is suggested.
     """
     path = Path(name)
     if path.is_file():
@@ -44,7 +44,7 @@ def find_recipe(name: str) -> Path:
 
 
 def fragments(recipe: Path) -> Path:
-    """The ``conf`` folder a recipe draws on: its own, the one beside ``recipes/``, or asrkit's."""
+    """The ``conf`` folder that a recipe uses: in it, beside ``recipes/``, or asrkit's."""
     for folder in (recipe.parent, recipe.parent.parent.parent):
         if (folder / "conf").is_dir():
             return folder / "conf"

@@ -1,4 +1,4 @@
-"""The stages that make language models, of n-grams or neural."""
+"""The stages that build language models: n-gram or neural."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from asrkit.recognition.text.tokenizer import Tokenizer
 
 PERPLEXITY = "perplexity.json"
-INVENTORY_LINES = 300_000  # as many tell which sub-words a language has
+INVENTORY_LINES = 300_000  # lines that sub-words are learned from
 
 
 def lm(workspace: Workspace, prints: Prints) -> None:
-    """Make the language model, and measure its perplexity on the dev sets.
+    """Build the language model, and measure its perplexity on the dev sets.
 
-    One of n-grams is made where experiments of equal settings share it, and copied from there.
+    An n-gram model is built in a folder shared by experiments of equal settings, and copied.
     """
     folder = lm_folder(workspace)
     if workspace.config.lm.kind in ("lstm", "transformer"):
@@ -47,7 +47,7 @@ def lm(workspace: Workspace, prints: Prints) -> None:
 
 
 def copy(sources: Mapping[str, Path], folder: Path) -> None:
-    """Copy those files that there are into `folder`, in their order; those of other settings are removed."""
+    """Copy the files that exist into `folder`, in order; those of other settings are removed."""
     for name in sources:
         (folder / name).unlink(missing_ok=True)
     for name, source in sources.items():
@@ -65,24 +65,24 @@ def training_texts(workspace: Workspace, prints: Prints) -> Iterator[str]:
     """The texts of ``lm.text``, normalised and joined, or the training transcripts.
 
     Raises:
-        DataError: a text that is not readable.
+        DataError: a text is unreadable.
     """
     from asrkit.recognition.ngram.text import read_texts
 
     paths = lm_text_paths(workspace)
     if not paths:
         yield from (u.text for u in utterances_of(workspace, prints, workspace.config.corpus.train))
-    most = workspace.config.lm.line_words
+    most_words = workspace.config.lm.line_words
     texts = chain.from_iterable(read_texts(path, workspace.config.text.normalizer) for path in paths)
     try:
-        yield from joined(texts, most, workspace.config.seed) if most else texts
+        yield from join_sentences(texts, most_words, workspace.config.seed) if most_words else texts
     except DataError as error:
         hint = "see lm.text: UTF-8, a sentence a line, plain, .gz or .xz"
         raise DataError(error.message, hint) from error
 
 
 def ngram(workspace: Workspace, prints: Prints, folder: Path) -> None:
-    """Make a model of n-grams, or take that of ``lm.arpa``."""
+    """Estimate an n-gram model, or convert that of ``lm.arpa``."""
     from asrkit.recognition.ngram.model import read_binary
     from asrkit.recognition.stored_tokenizer import open_tokenizer
     from asrkit.recognition.text.spellings import spelled
@@ -95,11 +95,11 @@ def ngram(workspace: Workspace, prints: Prints, folder: Path) -> None:
     made: dict[str, int | str]
     if config.arpa:
         source = lm_sources(workspace)[0]
-        given(source, folder / NGRAM, config.bits, dev)
+        convert_arpa(source, folder / NGRAM, config.bits, dev)
         made = {"arpa": str(source)}
     else:
         texts = map(split, training_texts(workspace, prints))
-        made = {"lines": estimated(workspace, prints, folder / NGRAM, texts)}
+        made = {"lines": estimate_ngram(workspace, prints, folder / NGRAM, texts)}
     model = read_binary(folder / NGRAM)
     perplexity = model.perplexity(dev).including_oov
     if unit == "word":
@@ -107,11 +107,11 @@ def ngram(workspace: Workspace, prints: Prints, folder: Path) -> None:
     write_json(folder / PERPLEXITY, {"unit": unit, "perplexity": perplexity, **made})
 
 
-def given(source: Path, path: Path, bits: int, dev: list[list[str]]) -> None:
-    """Take the n-gram model of an ARPA file.
+def convert_arpa(source: Path, path: Path, bits: int, dev: list[list[str]]) -> None:
+    """Convert the n-gram model of an ARPA file.
 
     Raises:
-        DataError: not readable, or it knows no word of the dev sets.
+        DataError: it is unreadable, or has no word of the dev sets.
     """
     from asrkit.recognition.ngram.model import read_arpa, write_binary
 
@@ -120,16 +120,16 @@ def given(source: Path, path: Path, bits: int, dev: list[list[str]]) -> None:
     if not any(token in known for sentence in dev for token in sentence):
         example = next((token for sentence in dev for token in sentence), "")
         raise DataError(
-            f"{source} knows no word of the dev sets, {example!r} for one",
-            "a model of the same unit is needed, its words as text.normalizer writes them",
+            f"{source} has no word of the dev sets, for example {example!r}",
+            "the model needs the same unit, and words as text.normalizer writes them",
         )
     write_binary(model, path, bits)
 
 
-def estimated(workspace: Workspace, prints: Prints, path: Path, texts: Iterable[list[str]]) -> int:
-    """Estimate an n-gram model and write it; returns how many lines it is of.
+def estimate_ngram(workspace: Workspace, prints: Prints, path: Path, texts: Iterable[list[str]]) -> int:
+    """Estimate an n-gram model and write it; returns the number of lines.
 
-    The words of the training transcripts belong to the vocabulary of a word model from other texts.
+    The vocabulary of a word model from other texts includes the words of the training transcripts.
     """
     from asrkit.recognition.ngram.model import EncodedText, check_prune, estimate, write_binary
 
@@ -139,15 +139,15 @@ def estimated(workspace: Workspace, prints: Prints, path: Path, texts: Iterable[
     if config.kind == "word-ngram":
         vocabulary = corpus.most_frequent(config.max_words or None)
         if lm_text_paths(workspace):
-            heard = utterances_of(workspace, prints, workspace.config.corpus.train)
-            vocabulary += [word for utterance in heard for word in utterance.text.split()]
+            transcribed = utterances_of(workspace, prints, workspace.config.corpus.train)
+            vocabulary += [word for utterance in transcribed for word in utterance.text.split()]
     model = estimate(corpus, config.order, config.prune, vocabulary, config.entropy_prune)
     write_binary(model, path, config.bits)
     return corpus.sentences
 
 
 def neural(workspace: Workspace, prints: Prints) -> None:
-    """Train a neural model of the recogniser's tokens."""
+    """Train a neural model over the recogniser's tokens."""
     from asrkit.recognition.stored_tokenizer import open_tokenizer
 
     folder = lm_folder(workspace)
@@ -160,9 +160,9 @@ def neural(workspace: Workspace, prints: Prints) -> None:
 
 
 def rescorer(workspace: Workspace, prints: Prints) -> None:
-    """Train a neural model of sub-words for the second pass, and measure its perplexity on the dev sets.
+    """Train the neural sub-word model that rescores, and measure its perplexity on the dev sets.
 
-    It is made where experiments of equal settings share it, and copied from there.
+    It is trained in a folder shared by experiments of equal settings, and copied.
     """
     from asrkit.config import TextConfig
     from asrkit.recognition.text.tokenizer import build_tokenizer
@@ -185,8 +185,8 @@ def rescorer(workspace: Workspace, prints: Prints) -> None:
     tell(f"  {config.kind} of {made['lines']} lines: perplexity {made['perplexity']:.2f} per word")
 
 
-def joined(sentences: Iterable[str], most: int, seed: int) -> Iterator[str]:
-    """Sentences that follow one another as lines of 1 to `most` words, drawn evenly, or few more."""
+def join_sentences(sentences: Iterable[str], most_words: int, seed: int) -> Iterator[str]:
+    """Successive sentences joined into lines of 1 to `most_words` words or few more, drawn uniformly."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -196,7 +196,7 @@ def joined(sentences: Iterable[str], most: int, seed: int) -> Iterator[str]:
         line += sentence.split()
         if len(line) >= goal:
             yield " ".join(line)
-            line, goal = [], int(rng.integers(1, most + 1))
+            line, goal = [], int(rng.integers(1, most_words + 1))
     if line:
         yield " ".join(line)
 
@@ -212,7 +212,7 @@ def train_network(
     """Train a neural model from its last checkpoint in `folder`, and average its best ones.
 
     Returns:
-        negative log probability of the dev sets in nats, and their tokens, with the ends of sentences.
+        negative log probability of the dev sets in nats, and their tokens, sentence ends included.
     """
     import torch
 

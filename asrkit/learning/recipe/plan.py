@@ -1,4 +1,4 @@
-"""Stages: which are up to date, which run and why, and running them.
+"""Stages: which are up to date, which run and why; and running them.
 
 A stage's fingerprint is a hash of its part of the configuration, of the stages it builds on and of the
 source data. It is recorded when the stage has ended; a stage whose record does not match runs again.
@@ -26,14 +26,14 @@ class Stage:
 
     Attributes:
         number, name: either selects it on the command line.
-        help: one line for people.
-        uses: configuration keys or sections that its result depends on; ``-key`` takes one out.
+        help: one line for the plan.
+        uses: configuration keys or sections that its result depends on; ``-key`` excludes one.
         after: names of the stages it builds on, for this configuration.
         run: does the work; called as ``run(workspace, prints)`` with the fingerprints of all stages.
         outputs: paths that must exist for the stage to count as done.
-        source: what else its result depends on (the state of files outside), as plain data.
-        addressed: its outputs' paths carry the fingerprint, so that their presence is proof enough.
-        idle: why this configuration has nothing for it to do; empty: it has.
+        source: other things its result depends on (the state of outside files), as plain data.
+        addressed: its outputs' paths contain the fingerprint, so it is done if they exist.
+        idle: why this configuration does not need it; empty: it does.
     """
 
     number: int
@@ -58,9 +58,9 @@ class Step:
 
 
 def config_slice(config: Config, uses: Sequence[str]) -> dict[str, Any]:
-    """The configuration values under the given keys and sections, less those marked with a minus.
+    """The configuration values under these keys and sections, except those marked with a minus.
 
-    The shapes of encoders and decoders that the model does not have are left out.
+    The shapes of encoders and decoders that the model does not have are excluded.
     """
     return {
         key: value(config, key)
@@ -99,15 +99,15 @@ def make_plan(
     skip: Sequence[str] = (),
     force: bool = False,
 ) -> list[Step]:
-    """Decide about every stage.
+    """Decide for every stage whether it runs.
 
     Args:
         first, last: run only from and to these (number or name).
-        skip: stages to leave out.
+        skip: stages to skip.
         force: run the chosen stages even when they are up to date.
 
     Raises:
-        UsageError: an unknown stage, or one left out that a later one needs.
+        UsageError: an unknown stage, or a skipped one that a later one needs.
     """
     begin = find_stage(stages, first).number if first else stages[0].number
     end = find_stage(stages, last).number if last else stages[-1].number
@@ -120,12 +120,12 @@ def make_plan(
         if idle := stage.idle(workspace.config):
             steps.append(Step(stage, "idle", idle))
         elif not begin <= stage.number <= end or stage.name in skipped:
-            steps.append(Step(stage, "skip", "not asked for" + (f", though {stale}" if stale else "")))
+            steps.append(Step(stage, "skip", "not selected" + (f", but {stale}" if stale else "")))
         elif force or stale or running & set(after):
             because = [name for name in after if name in running]
             why = stale or ("forced" if force else f"{because[0]} runs again")
             steps.append(Step(stage, "run", why))
-            if force or not stage.addressed:  # else what it makes again is what was there
+            if force or not stage.addressed:  # else it reproduces the same outputs
                 running.add(stage.name)
         else:
             steps.append(Step(stage, "done", "up to date"))
@@ -144,25 +144,25 @@ def _refuse_gaps(steps: list[Step], workspace: Workspace, prints: dict[str, str]
         if step.action == "run" and needed:
             name = sorted(needed)[0]
             raise UsageError(
-                f"stage {step.stage.name} needs what {name} makes, which is not there",
+                f"stage {step.stage.name} needs the outputs of {name}, which are missing",
                 f"start earlier: --stage {name}",
             )
 
 
 def staleness(stage: Stage, workspace: Workspace, prints: dict[str, str]) -> str:
     """Why a stage is not up to date; empty when it is."""
-    gone = [str(p) for p in stage.outputs(workspace, prints) if not p.exists()]
-    if stage.addressed and not gone:
+    missing = [str(p) for p in stage.outputs(workspace, prints) if not p.exists()]
+    if stage.addressed and not missing:
         return ""
     try:
         record = json.loads(record_path(stage, workspace).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return "never done"
+        return "not run yet"
     if record.get("fingerprint") != prints[stage.name]:
         new, old = config_slice(workspace.config, stage.uses), record.get("config", {})
         changed = sorted(key for key in new if new[key] != old.get(key))
-        return f"changed: {', '.join(changed)}" if changed else "what it builds on changed"
-    return f"missing: {gone[0]}" if gone else ""
+        return f"changed: {', '.join(changed)}" if changed else "an earlier stage changed"
+    return f"missing: {missing[0]}" if missing else ""
 
 
 def run_plan(
@@ -172,9 +172,9 @@ def run_plan(
     say: Callable[[str], None],
     record: bool = True,
 ) -> None:
-    """Run the steps that need it, in order, recording each when it has ended.
+    """Run the steps to run, in order, and record each when it has ended.
 
-    Of several processes only one says what happens and has ``record=True``.
+    Of several processes only one reports and has ``record=True``.
     """
     for step in steps:
         if step.action != "run":

@@ -1,7 +1,6 @@
 """The stages of every recipe: from a corpus to a scored and packed recogniser.
 
-One implementation serves all recipes; what differs between them is their configuration and the corpus
-reader it names.
+One implementation serves all recipes; they differ in their configuration and the corpus reader it names.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from asrkit.recognition.stored_lm import RESCORER
 
 
 def start(workspace: Workspace) -> None:
-    """Write what identifies this run: config.yaml and env.json."""
+    """Write config.yaml and env.json, which identify this run."""
     from asrkit.learning.report.results import environment
 
     with atomic_write(workspace.folder / "config.yaml") as file:
@@ -48,9 +47,9 @@ def start(workspace: Workspace) -> None:
 
 
 def corpus_state(workspace: Workspace) -> Any:
-    """State of what is trained and tuned on; another test set, or a change to one, trains nothing again.
+    """State of the training and dev data; another test set, or a change to one, trains nothing again.
 
-    Of what is downloaded it is the place alone, which is the same before and after.
+    For downloaded data it is the path alone, which is the same before and after the download.
     """
     settings, source = workspace.config.corpus, source_path(workspace)
     corpus = CORPORA[settings.name]
@@ -67,7 +66,7 @@ def after(*names: str) -> Callable[[Config], tuple[str, ...]]:
 
 
 def _train_after(config: Config) -> tuple[str, ...]:
-    """A decoder that starts as a language model needs one, a frame head needs labels."""
+    """A decoder initialised from the language model needs it, a frame head needs labels."""
     lm = ("lm",) if config.model.decoder_from_lm else ()
     return ("check", *lm, *(("align",) if "frame" in config.model.heads else ()))
 
@@ -85,7 +84,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         0,
         "download",
-        "find the corpus, or download it",
+        "find or download the corpus",
         ("corpus.name", "corpus.path", "corpus.url"),
         after(),
         data_stages.download,
@@ -125,7 +124,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         4,
         "check",
-        "name every utterance that would hurt training",
+        "report and exclude unusable utterances",
         ("check", "model", "-model.init", "augment.speeds"),
         after("tokenizer", "features"),
         data_stages.check,
@@ -145,7 +144,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         6,
         "rescorer",
-        "train the language model of the second pass",
+        "train the neural language model that rescores",
         ("lm.rescorer", "lm.text", "lm.line_words", "seed", "corpus.dev"),
         after("prepare"),
         lm_stage.rescorer,
@@ -156,7 +155,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         7,
         "align",
-        "give every frame a label",
+        "label every frame by forced alignment",
         ("align",),
         after("check"),
         data_stages.align,
@@ -214,7 +213,7 @@ STAGES: tuple[Stage, ...] = (
         _decode_after,
         decode_stages.decode,
         lambda w, p: [decode_folder(w, d, n) / "hyp.trn" for d in decoders(w) for n in reported_sets(w)],
-        # With a grid of its own, tuning is a stage before this one; else it was `asrkit tune`, if anything.
+        # With decode.tune, tuning is a stage before this one; else `asrkit tune` may have written the file.
         lambda w: None if w.config.decode.tune else file_state(tuned(w)),
     ),
     Stage(
@@ -229,7 +228,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         13,
         "pack",
-        "put the recogniser into one file",
+        "pack the recogniser into one file",
         (),
         _decode_after,
         decode_stages.pack,

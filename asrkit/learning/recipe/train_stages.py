@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from asrkit.config import TrainConfig
     from asrkit.learning.models.asr import AsrModel
 
-PRIOR_UTTERANCES = 500  # enough to tell how often each token comes
+PRIOR_UTTERANCES = 500  # from which token priors are estimated
 
 
 def train(workspace: Workspace, prints: Prints) -> None:
@@ -72,7 +72,7 @@ def train(workspace: Workspace, prints: Prints) -> None:
             unlabelled = [u.id for u in utterances if u.id not in labels]
             utterances = [u for u in utterances if u.id in labels]
             if unlabelled:
-                tell(f"  {role}: {len(unlabelled)} utterances without labels are left out")
+                tell(f"  {role}: {len(unlabelled)} utterances without labels are skipped")
         encoded = [tokens.encode(u.text) for u in utterances]
         return SpeechSource(utterances, encoded, features, cmvn, labels, filter_centres(config.features))
 
@@ -113,10 +113,10 @@ def train(workspace: Workspace, prints: Prints) -> None:
 
 
 def start_from(model: AsrModel, tokens: Sequence[str], source: Path) -> None:
-    """Put the weights of another model into this one; parts that differ in shape or in tokens start afresh.
+    """Initialise from another model; parts that differ in shape or in tokens keep their random weights.
 
     Raises:
-        ModelError: `source` is no model, or its encoder has another shape.
+        ModelError: `source` is not a model, or its encoder has another shape.
     """
     import torch
 
@@ -131,29 +131,29 @@ def start_from(model: AsrModel, tokens: Sequence[str], source: Path) -> None:
         for name, tensor in other.model.state_dict().items()
         if name in own and own[name].shape == tensor.shape and (same or name.startswith("encoder."))
     }
-    if strange := [name for name in own if name.startswith("encoder.") and name not in fits]:
+    if differing := [name for name in own if name.startswith("encoder.") and name not in fits]:
         raise ModelError(
-            f"{source} has another encoder: {strange[0]} differs",
-            "take the settings under model and features that `asrkit info` shows for it",
+            f"{source} has another encoder: {differing[0]} differs",
+            "use its settings of model and features; `asrkit info` shows them",
         )
     model.load_state_dict(own | fits)
     fresh = sum(tensor.numel() for name, tensor in own.items() if name not in fits)
-    tell(f"  starts from {source}; {fresh:,} of its numbers are new")
+    tell(f"  starts from {source}; {fresh:,} parameters are new")
 
 
 def start_from_lm(model: AsrModel, workspace: Workspace) -> None:
-    """Put the language model's weights into the attention head; only its cross-attention starts afresh."""
+    """Initialise the attention head from the language model; only its cross-attention is new."""
     from asrkit.learning.lm.neural import read_network
     from asrkit.recognition.stored_lm import WEIGHTS
 
     network = read_network(workspace.config.lm, lm_folder(workspace) / WEIGHTS, model.vocab)
-    left = model.decoder.load_state_dict(network.decoder.state_dict(), strict=False)
-    fresh = sum(model.decoder.get_parameter(name).numel() for name in left.missing_keys)
-    tell(f"  the attention head starts from the language model; {fresh:,} of its parameters are new")
+    result = model.decoder.load_state_dict(network.decoder.state_dict(), strict=False)
+    fresh = sum(model.decoder.get_parameter(name).numel() for name in result.missing_keys)
+    tell(f"  the attention head starts from the language model; {fresh:,} parameters are new")
 
 
 def claim(folder: Path, fingerprint: str, force: bool) -> None:
-    """Make sure that the checkpoints below `folder`, if any, are of these settings."""
+    """Refuse checkpoints of other settings below `folder`."""
     from asrkit.recognition.parts import checkpoints
 
     folder = folder / "checkpoints"
@@ -196,7 +196,7 @@ def launch(count: int) -> None:
 
 
 def average(workspace: Workspace, prints: Prints) -> None:
-    """Average the checkpoints of the best epochs on the dev set, and measure the priors of its CTC head."""
+    """Average the checkpoints of the best epochs on the dev set, and estimate the CTC head's priors."""
     from asrkit.learning.data.manifest import read_manifest
     from asrkit.recognition.parts import CTC_PRIOR
     from asrkit.recognition.recognizer import Recognizer
@@ -213,7 +213,7 @@ def average(workspace: Workspace, prints: Prints) -> None:
 def average_best(checkpoints_folder: Path, target: Path, config: TrainConfig) -> None:
     """Write the mean of the best checkpoints to the folder `target`.
 
-    In 16 or 8 bits a weight, so that what is scored is what a bundle holds in a fraction of the size.
+    In 16 or 8 bits per weight, as in a bundle, so that the scored model is the packed one.
     """
     from asrkit.learning.models.weights import compact, save_weights
     from asrkit.learning.training.checkpoint import average as mean

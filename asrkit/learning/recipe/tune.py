@@ -1,4 +1,4 @@
-"""Tuning decoding weights: a grid on sets that are not reported as test results."""
+"""Tuning decoding weights: a grid search on the dev sets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from asrkit.config import with_weights
 from asrkit.errors import ConfigError, DataError
 from asrkit.files import write_json
-from asrkit.learning.recipe.outcome import units_of
+from asrkit.learning.recipe.scoring import units_of
 from asrkit.parallel import ahead
 from asrkit.progress import tell, track
 from asrkit.recognition.audio.utterance import Utterance
@@ -30,20 +30,20 @@ def tune_weights(
 ) -> dict[str, float]:
     """Decode with every combination of weights, and keep the one with the fewest errors.
 
-    The encoder runs once; only the search is repeated. Of equal combinations the first wins.
+    The encoder runs once; only the search is repeated. Ties go to the first combination.
 
     Args:
-        recognizer: its settings name the decoder, and the weights that are not tuned.
-        utterances: what to tune on, with their texts.
+        recognizer: its settings give the decoder, and the weights that are not tuned.
+        utterances: to tune on, with their texts.
         grid: weight -> values to try.
         unit: unit of error: ``word``, ``char`` or ``phone``.
-        out: JSON file for the weights chosen and the errors of all combinations.
+        out: JSON file for the chosen weights and the errors of all combinations.
 
     Returns:
         the chosen weights.
 
     Raises:
-        ConfigError: a name that is no weight, or no values for one.
+        ConfigError: an unknown weight, or one without values.
         DataError: no utterance could be read.
     """
     settings = recognizer.settings
@@ -61,10 +61,10 @@ def tune_weights(
     table: list[dict[str, Any]] = []
     for chosen in track(combinations, "tune"):
         recognizer.settings = with_weights(settings, chosen)
-        found = ahead(lambda item: recognizer.search(item)[0][0], encoded, recognizer.threads)
+        hypotheses = ahead(lambda item: recognizer.search(item)[0][0], encoded, recognizer.threads)
         texts = {
             u.id: hypothesis_text(hypothesis, recognizer.tokenizer)
-            for (u, _), hypothesis in zip(waves, found, strict=True)
+            for (u, _), hypothesis in zip(waves, hypotheses, strict=True)
         }
         errors = score_texts(references, texts, unit).total
         table.append({**chosen, "errors": errors.errors, "rate": round(100 * errors.rate, 3)})

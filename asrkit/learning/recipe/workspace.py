@@ -1,4 +1,4 @@
-"""The folders of one experiment, and what every stage is given."""
+"""The folders of one experiment, and the arguments of every stage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asrkit.errors import DataError
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where one run of a recipe keeps its things.
+    """One run of a recipe: its configuration, folders and options.
 
     Attributes:
         config: the whole configuration.
@@ -22,8 +22,8 @@ class Workspace:
         tag: the experiment's name.
         data_root: folder of corpora (``--data``), or None.
         device: ``auto``, ``cpu``, ``cuda``.
-        processes: training processes to start, one a GPU.
-        force: do again what is up to date, training from the start.
+        processes: training processes to start, one per GPU.
+        force: run stages that are up to date, and train from the start.
         command: the command line, for RESULTS.md.
     """
 
@@ -39,7 +39,7 @@ class Workspace:
 
     @property
     def folder(self) -> Path:
-        """``exp/<recipe>/<tag>``: all that belongs to this experiment alone."""
+        """``exp/<recipe>/<tag>``: everything that belongs to this experiment alone."""
         return self.exp / self.tag
 
     def shared(self, kind: str, fingerprint: str) -> Path:
@@ -55,10 +55,10 @@ class Workspace:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes that ask for the same out of an experiment; a killed one keeps nobody out.
+    """Lock an experiment against other processes; the lock of a killed one is released.
 
     Raises:
-        DataError: one is there already.
+        DataError: it is locked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("ab") as file:
@@ -68,7 +68,8 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(
-                f"another asrkit is at work in {folder}", "wait for it, or name this experiment: --tag NAME"
+                f"another asrkit process is using {folder}",
+                "wait for it, or name this experiment: --tag NAME",
             ) from None
         except (ImportError, OSError):
             pass  # Windows, or a file system without locks

@@ -7,9 +7,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asrkit.errors import DataError, nearest
 from asrkit.recognition.audio.utterance import Utterance
+
+if TYPE_CHECKING:
+    from asrkit.config import Config
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,23 @@ class Archive:
 
     url: str
     sha256: str = ""
+
+
+class Submission(Protocol):
+    """Files of answers to the test sets, and a distance that is reported beside the error rates."""
+
+    def distance(self, references: Mapping[str, str], hypotheses: Mapping[str, str]) -> float:
+        """Mean edit distance between references and hypotheses, by utterance id."""
+
+    def write_transcripts(
+        self, path: Path, utterances: Sequence[Utterance], hypotheses: Mapping[str, str]
+    ) -> None:
+        """Write the answers of a model of transcripts."""
+
+    def write_labels(
+        self, path: Path, utterances: Sequence[Utterance], labels: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Write the answers of a model of frame labels, by utterance id."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +127,8 @@ class Corpus:
         """
         if not source.exists():
             raise DataError(f"no such corpus: {source}", self.where)
-        reader = importlib.import_module(f"{__name__}.{self.name}")
         seen = set()
-        for utterance in reader.prepare(source, subset, audio_out, sample_rate, skipped):
+        for utterance in self._reader().prepare(source, subset, audio_out, sample_rate, skipped):
             if utterance.id in seen:
                 skipped.append(Skipped(utterance.id, "a second utterance of this id", "doubled"))
                 continue
@@ -123,11 +143,19 @@ class Corpus:
         """
         if not source.exists():
             raise DataError(f"no such corpus: {source}", self.where)
-        reader = importlib.import_module(f"{__name__}.{self.name}")
+        reader = self._reader()
         if not hasattr(reader, "feature_dim"):
             raise DataError(f"the corpus {self.name} has audio, no features", "see features.kind")
         dim: int = reader.feature_dim(source, subset)
         return dim
+
+    def submission(self, source: Path, config: Config) -> Submission | None:
+        """What this corpus, found in `source`, asks for beyond error rates; None: nothing."""
+        make = getattr(self._reader(), "submission", None)
+        return make(source, config) if make else None
+
+    def _reader(self) -> Any:
+        return importlib.import_module(f"{__name__}.{self.name}")
 
 
 LIBRISPEECH = {

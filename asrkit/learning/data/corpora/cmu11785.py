@@ -14,7 +14,6 @@ those of single characters are joined, phones and words are joined by blanks. Su
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import re
@@ -27,9 +26,11 @@ from pathlib import Path
 
 import numpy as np
 
+from asrkit.config import Config
 from asrkit.errors import DataError
 from asrkit.files import atomic_write
 from asrkit.learning.data.corpora import Skipped
+from asrkit.learning.data.corpora.cmu11785_submission import PHONES, PHONES_2021, SILENCE, CourseSubmission
 from asrkit.learning.data.corpora.common import text_lines, utterance_id
 from asrkit.recognition.audio.arrays import read_array
 from asrkit.recognition.audio.utterance import Utterance
@@ -45,18 +46,6 @@ ALIASES = {
 FEATURES = ("mfcc", "mfccs", "fbank", "raw", "features")
 TEXTS = ("transcript", "transcripts", "text")
 WRAPPERS = frozenset({"[SOS]", "[EOS]", "[PAD]", "<sos>", "<eos>", "<pad>"})
-SILENCE = "[SIL]"
-PHONES = [
-    "[SIL]", "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH",
-    "IY", "JH", "K", "L", "M", "N", "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W",
-    "Y", "Z", "ZH",
-]  # fmt: skip
-"""Classes of HW1P2 in the order of their numbers."""
-ARPABET = dict(zip(PHONES, "-a@AcWYbCdDERefghIijklmnGoOprsStTUuvwyzZ", strict=True))
-"""The one character of each phone in what HW3P2 hands in."""
-PHONES_2021 = ["", "SIL", "SPN", *("H" if phone == "HH" else phone for phone in PHONES[1:])]
-ARPABET_2021 = dict(zip(PHONES_2021, " .!aAhowybcdDerEfgHiIjklmnNOYpRsStTuUvW?zZ", strict=True))
-"""The same in the autumn of 2021, when transcripts were numbers in this order."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +141,10 @@ def feature_dim(source: Path, subset: str) -> int:
     return max(sizes, key=lambda size: (sizes[size], widths[size]))
 
 
-def sample_submission(source: Path) -> list[list[str]]:
-    """The rows of the sample submission handed out with the data, its header first; empty: there is none."""
-    found = sorted(p for p in _within(source) if p.suffix == ".csv" and "submission" in p.name.lower())
-    if not found:
-        return []
-    with found[0].open(encoding="utf-8-sig", newline="") as file:
-        return list(islice(csv.reader(file), 2))
+def submission(source: Path, config: Config) -> CourseSubmission:
+    """See :meth:`asrkit.learning.data.corpora.Corpus.submission`."""
+    samples = sorted(p for p in _within(source) if p.suffix == ".csv" and "submission" in p.name.lower())
+    return CourseSubmission(config, samples[0] if samples else None)
 
 
 def _entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:

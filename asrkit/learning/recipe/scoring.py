@@ -1,4 +1,4 @@
-"""What a recipe reached: its scores, RESULTS.md and the bundle's model card."""
+"""The scores of a recipe, RESULTS.md and the bundle's model card."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from safetensors import safe_open
 
 from asrkit.config.decoders import DECODERS
 from asrkit.errors import DataError
+from asrkit.learning.data.corpora import CORPORA, Submission
 from asrkit.learning.models.weights import SCALE
-from asrkit.learning.recipe.homework import Homework
 from asrkit.learning.recipe.layout import (
     CARD,
     decode_folder,
@@ -44,7 +44,6 @@ from asrkit.recognition.scoring.similarity import similarity
 from asrkit.recognition.text.labels import LabelSet, read_labels
 from asrkit.recognition.text.tokenizer import Tokenizer, load_tokenizer
 
-HOMEWORK = "cmu11785"
 PHONES = ("phone", "phone39")
 
 
@@ -59,10 +58,10 @@ def score_recipe(
         sets: the utterances of every set.
 
     Returns:
-        lines for people.
+        lines to print.
     """
     config = workspace.config
-    homework = homework_of(workspace)
+    submission = submission_of(workspace)
     rows: list[ResultRow] = []
     similar: list[SimilarityRow] = []
     lines: list[str] = []
@@ -78,8 +77,8 @@ def score_recipe(
             lines.append(f"{name} {decoder}: {score.total.kaldi_line(RATES[unit])}")
         texts = {u.id: u.text for u in sets[name]}
         alike = SimilarityRow(name, decoder, similarity(texts, hypotheses) if config.score.similarity else {})
-        if homework:
-            alike.scores["edit distance"] = homework.distance(texts, hypotheses)
+        if submission:
+            alike.scores["edit distance"] = submission.distance(texts, hypotheses)
         if alike.scores:
             similar.append(alike)
             lines.append(f"{name} {decoder}: " + ", ".join(f"{k} {v:.4f}" for k, v in alike.scores.items()))
@@ -94,14 +93,14 @@ def score_recipe(
 
 
 def environment_of(workspace: Workspace) -> dict[str, str]:
-    """This software and machine; and what trained the model, where that differs."""
+    """This software and machine; and those of training, where they differ."""
     now, path = environment(), workspace.folder / "checkpoints" / "env.json"
-    then = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
-    return now | {f"training {name}": fact for name, fact in then.items() if fact != now.get(name)}
+    trained = json.loads(path.read_text(encoding="utf-8")) if path.exists() else now
+    return now | {f"training {name}": fact for name, fact in trained.items() if fact != now.get(name)}
 
 
 def units_of(tokenizer: Tokenizer, decoder: str, units: Sequence[str]) -> list[str]:
-    """The units to score in: a phone recogniser without a lexicon decoder gives phones and nothing else."""
+    """The units to score in: a phone recogniser without a lexicon decoder outputs phones only."""
     if tokenizer.kind == "phone" and not DECODERS[decoder].words:
         return [unit for unit in units if unit in PHONES] or ["phone"]
     if tokenizer.kind == "word":  # its words may be phones
@@ -110,15 +109,15 @@ def units_of(tokenizer: Tokenizer, decoder: str, units: Sequence[str]) -> list[s
 
 
 def score_frames(workspace: Workspace, name: str) -> ResultRow | None:
-    """The frames of a set whose likeliest label is not the one they were aligned with; None: none were."""
+    """Frames whose likeliest label differs from that of the alignment; None: no frame is labelled."""
     names = LabelSet.load(labels_folder(workspace) / "labels.txt")
     expected = dict(read_labels(labels_path(workspace, name), names))
     if not expected:
         return None
-    found = dict(read_labels(decode_folder(workspace, "frames", name) / "hyp.txt.gz", names))
+    decoded = dict(read_labels(decode_folder(workspace, "frames", name) / "hyp.txt.gz", names))
     wrong = {}
     for id, labels in expected.items():
-        guess = found.get(id, np.full_like(labels, -1))  # audio that cannot be read is wrong throughout
+        guess = decoded.get(id, np.full_like(labels, -1))  # unreadable audio is all wrong
         if len(guess) != len(labels):
             raise DataError(
                 f"{id} in {name} has {len(labels)} labels and {len(guess)} frames",
@@ -135,32 +134,30 @@ def score_frames(workspace: Workspace, name: str) -> ResultRow | None:
     return ResultRow(name, "argmax", "frame", sum(counts, ErrorCounts()), interval)
 
 
-def homework_of(workspace: Workspace) -> Homework | None:
-    """What is to be handed in, for a corpus that is a homework."""
-    return (
-        Homework(workspace.config, source_path(workspace))
-        if workspace.config.corpus.name == HOMEWORK
-        else None
-    )
+def submission_of(workspace: Workspace) -> Submission | None:
+    """What the corpus asks for beyond error rates, if anything."""
+    config = workspace.config
+    return CORPORA[config.corpus.name].submission(source_path(workspace), config)
 
 
-def hand_in(workspace: Workspace, homework: Homework, sets: Mapping[str, Sequence[Utterance]]) -> list[Path]:
-    """Write a submission file for each test set: its answers in the set's order."""
-    written = []
-    names = workspace.config.corpus.test
+def write_submissions(workspace: Workspace, sets: Mapping[str, Sequence[Utterance]]) -> list[Path]:
+    """Write the answers to each test set that the corpus asks for; returns the files."""
+    submission, names = submission_of(workspace), workspace.config.corpus.test
+    if submission is None:
+        return []
+    paths = []
     for name in names:
         path = workspace.folder / ("submission.csv" if len(names) == 1 else f"submission-{name}.csv")
-        if homework.frames:
+        if "frame" in workspace.config.model.heads:
             labels = LabelSet.load(labels_folder(workspace) / "labels.txt")
-            frames = [round(u.duration * workspace.config.features.signal_rate) for u in sets[name]]
-            found = decode_folder(workspace, "frames", name) / "hyp.txt.gz"
-            answers = homework.labels(sets[name], frames, found, labels)
+            rows = read_labels(decode_folder(workspace, "frames", name) / "hyp.txt.gz", labels)
+            answers = {id: [labels.names[i] for i in row] for id, row in rows}
+            submission.write_labels(path, sets[name], answers)
         else:
             folder = decode_folder(workspace, workspace.config.decode.decoder, name)
-            answers = homework.transcripts(sets[name], read_hypotheses(folder / "nbest.jsonl"))
-        homework.write(path, answers)
-        written.append(path)
-    return written
+            submission.write_transcripts(path, sets[name], read_hypotheses(folder / "nbest.jsonl"))
+        paths.append(path)
+    return paths
 
 
 def read_hypotheses(path: Path) -> dict[str, str]:
@@ -170,7 +167,7 @@ def read_hypotheses(path: Path) -> dict[str, str]:
 
 
 def describe(workspace: Workspace, sets: Mapping[str, Sequence[Utterance]]) -> Experiment:
-    """The facts of a run that RESULTS.md tells."""
+    """The facts of a run that RESULTS.md reports."""
     config = workspace.config
     saved = workspace.folder / "checkpoints"
     with safe_open(newest_weights(saved), "pt") as weights:
@@ -188,28 +185,28 @@ def describe(workspace: Workspace, sets: Mapping[str, Sequence[Utterance]]) -> E
         stages=stage_seconds(workspace, trained),
         losses=last_losses(workspace.folder / "metrics.jsonl"),
         data=tuple(
-            DataSet(name, len(found), sum(u.duration for u in found) / 3600, reference_hash(found))
-            for name, found in sets.items()
+            DataSet(name, len(items), sum(u.duration for u in items) / 3600, reference_hash(items))
+            for name, items in sets.items()
         ),
     )
 
 
 def stage_seconds(workspace: Workspace, trained: float) -> dict[str, float]:
-    """Seconds of each stage that ended here, training with what it did before it was interrupted."""
-    found = {}
+    """Seconds of each finished stage; training counts the time before interruptions."""
+    seconds = {}
     for path in sorted((workspace.folder / "stages").glob("*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["stage"] not in ("score", "pack"):
-            found[record["stage"]] = max(record["seconds"], trained if record["stage"] == "train" else 0.0)
-    return found
+            seconds[record["stage"]] = max(record["seconds"], trained if record["stage"] == "train" else 0.0)
+    return seconds
 
 
 def last_losses(metrics: Path) -> tuple[float, float]:
-    """The last training and dev loss in metrics.jsonl; NaN where none was logged."""
-    found = {"loss": float("nan"), "dev_loss": float("nan")}
+    """The last training and dev loss in metrics.jsonl; NaN: none was logged."""
+    losses = {"loss": float("nan"), "dev_loss": float("nan")}
     for line in metrics.read_text(encoding="utf-8").splitlines():
-        found |= {name: x for name, x in json.loads(line).items() if name in found}
-    return found["loss"], found["dev_loss"]
+        losses |= {name: x for name, x in json.loads(line).items() if name in losses}
+    return losses["loss"], losses["dev_loss"]
 
 
 def reference_hash(utterances: Sequence[Utterance]) -> str:
@@ -219,7 +216,7 @@ def reference_hash(utterances: Sequence[Utterance]) -> str:
 
 
 def model_card(workspace: Workspace) -> str:
-    """README.md of a bundle: what the recipe's CARD.md says of the model, and the results page."""
+    """README.md of a bundle: the recipe's CARD.md and the results page."""
     card, results = workspace.recipe / CARD, workspace.folder / "RESULTS.md"
-    said = [path.read_text(encoding="utf-8") for path in (card, results) if path.exists()]
-    return "\n".join(said) or f"# {workspace.config.name}\n\nNot scored yet.\n"
+    pages = [path.read_text(encoding="utf-8") for path in (card, results) if path.exists()]
+    return "\n".join(pages) or f"# {workspace.config.name}\n\nNot scored yet.\n"
