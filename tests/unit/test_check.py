@@ -97,7 +97,7 @@ def test_details_say_the_reason() -> None:
     assert problems_of(replace(GOOD, text="HE WAS 2½"))[0].detail == "2 ½"
     assert problems_of(replace(GOOD, duration=11.0))[0].detail == "11.00 s, more than check.max_seconds=10"
     (dense,) = problems_of(replace(GOOD, text="ILL " * 3 + "MAN"), subsampling=20)
-    assert dense.detail == "15 tokens need 18 output frames, the encoder gives 10"
+    assert dense.detail == "15 tokens need 18 output frames, the encoder outputs 10"
 
 
 def test_non_finite_features() -> None:
