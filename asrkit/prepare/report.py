@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
-from asrkit.learning.data.corpora import Skipped
+from asrkit.learning.data.corpora.common import Skipped
 from asrkit.prepare.survey import Found, foreign_characters
 from asrkit.recognition.audio.utterance import Utterance
 from asrkit.recognition.text.normalize import normalize

@@ -18,8 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import DataError, UsageError, nearest
-from asrkit.learning.data.corpora import SHAPES, Skipped
-from asrkit.learning.data.corpora.common import Entry, names_parts, part_named, utterance_id
+from asrkit.learning.data.corpora import SHAPES
+from asrkit.learning.data.corpora.common import (
+    Entry,
+    Skipped,
+    names_parts,
+    part_named,
+    utterance_id,
+)
 from asrkit.progress import track
 from asrkit.recognition.audio.reading import AudioInfo, audio_info, read_audio
 from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES, files_in
@@ -146,10 +152,10 @@ def recognise(folder: Path, files: Sequence[Path], wanted: str = "") -> dict[str
     found = {name: subsets for name, subsets in found.items() if subsets}
     if found:
         return found
-    looks = "; ".join(_reader(name).LOOK for name in SHAPES)
+    looks = "; ".join(_reader(name).LAYOUT for name in SHAPES)
     count = sum(path.suffix.lower() in AUDIO_SUFFIXES for path in files)
     if wanted:
-        raise DataError(f"{folder} is not of the shape {wanted}: {_reader(wanted).LOOK}", "leave out --as")
+        raise DataError(f"{folder} is not of the shape {wanted}: {_reader(wanted).LAYOUT}", "leave out --as")
     if count:
         raise DataError(
             f"{count} audio files in {folder}, but no transcripts in a known shape", f"known: {looks}"

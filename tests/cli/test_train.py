@@ -253,4 +253,4 @@ def test_run_sh_is_the_same_door() -> None:
         check=False,
         env=os.environ | {"PYTHON": sys.executable},
     )
-    assert "recipe prompts" in done.stderr or "needs what" in done.stderr
+    assert "recipe prompts" in done.stderr or "needs the outputs" in done.stderr

@@ -14,8 +14,9 @@ from families import QUICK
 from rapidfuzz.distance import Levenshtein
 
 from asrkit.errors import DataError
-from asrkit.learning.data.corpora import CORPORA, Skipped
+from asrkit.learning.data.corpora import CORPORA
 from asrkit.learning.data.corpora.cmu11785_submission import ARPABET, PHONES
+from asrkit.learning.data.corpora.common import Skipped
 from asrkit.recognition.audio.arrays import read_array
 
 SMALL = [word for word in QUICK if not word.startswith("features.")]

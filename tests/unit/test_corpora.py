@@ -16,7 +16,8 @@ import pytest
 import soundfile
 
 from asrkit.errors import DataError
-from asrkit.learning.data.corpora import CORPORA, Skipped, locate
+from asrkit.learning.data.corpora import CORPORA, locate
+from asrkit.learning.data.corpora.common import Skipped
 from asrkit.learning.data.manifest import read_manifest, write_manifest
 from asrkit.recognition.audio.reading import audio_info, read_audio
 from asrkit.recognition.audio.utterance import Utterance
@@ -185,7 +186,7 @@ def test_folder(tmp_path: Path) -> None:
     reasons = {s.id: s.reason for s in skipped}
     assert sorted(reasons) == ["latin", "lonely", "silent", "text"]
     assert "UTF-8" in reasons["latin"]
-    assert "silent.txt" in reasons["silent"]
+    assert reasons["silent"] == "audio without a transcript"
 
     everything, _ = read("folder", corpus, ".", tmp_path / "out")
     assert "train-x" in {u.id for u in everything}

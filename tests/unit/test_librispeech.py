@@ -14,7 +14,8 @@ from conftest import PROMPTS, SENTENCES, Run
 from asrkit.config import Config
 from asrkit.errors import DataError
 from asrkit.files import sha256
-from asrkit.learning.data.corpora import CORPORA, LIBRISPEECH, Skipped, locate
+from asrkit.learning.data.corpora import CORPORA, LIBRISPEECH, locate
+from asrkit.learning.data.corpora.common import Skipped
 from asrkit.learning.recipe.data_stages import download
 from asrkit.learning.recipe.workspace import Workspace
 from asrkit.recognition.audio.reading import audio_info, read_audio
@@ -105,16 +106,16 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert found[0].text == TEXTS[0]
     reasons = {s.id: s.reason for s in skipped}
     told = {
-        "19-198-0009": "without a line",
+        "19-198-0009": "audio without a transcript",
         "19-198-0000.wav": "second audio file",
         "19-198-0001": "truncated",
         "19-198-0002": "empty (0 bytes)",
         "19-198-0003": "no text",
-        "19-198-0004": "no such audio",
+        "19-198-0004": "transcript without audio",
         "19-198-0000": "second utterance",
-        "../../x": "no such audio",
+        "../../x": "transcript without audio",
         "4406-16883.trans.txt": "not UTF-8",
-        "4406-16883-0000": "without a line",
+        "4406-16883-0000": "audio without a transcript",
     }
     assert len(skipped) == len(reasons) == len(told)
     assert {name for name in told if told[name] in reasons[name]} == set(told)

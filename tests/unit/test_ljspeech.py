@@ -14,7 +14,8 @@ import soundfile
 import soxr
 
 from asrkit.errors import DataError
-from asrkit.learning.data.corpora import CORPORA, Skipped
+from asrkit.learning.data.corpora import CORPORA
+from asrkit.learning.data.corpora.common import Skipped
 from asrkit.learning.data.corpora.ljspeech import SUBSETS, split
 from asrkit.recognition.audio.reading import read_audio
 from asrkit.recognition.audio.utterance import Utterance

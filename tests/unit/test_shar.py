@@ -10,7 +10,8 @@ from conftest import SENTENCES
 from lhotse import CutSet, Recording, SupervisionSegment
 
 from asrkit.errors import DataError
-from asrkit.learning.data.corpora import CORPORA, Skipped
+from asrkit.learning.data.corpora import CORPORA
+from asrkit.learning.data.corpora.common import Skipped
 from asrkit.recognition.audio.reading import read_audio
 from asrkit.recognition.audio.utterance import Utterance
 

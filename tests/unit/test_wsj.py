@@ -12,7 +12,8 @@ import soundfile
 from wsj_tree import LAYOUTS, SAID, SETS, build, place, put, samples, sphere
 
 from asrkit.errors import DataError
-from asrkit.learning.data.corpora import CORPORA, Skipped, locate, wsj
+from asrkit.learning.data.corpora import CORPORA, locate, wsj
+from asrkit.learning.data.corpora.common import Skipped
 from asrkit.learning.data.corpora.wsj import ALIASES, SUBSETS, words
 from asrkit.recognition.audio.reading import audio_info, read_audio
 from asrkit.recognition.audio.utterance import Utterance

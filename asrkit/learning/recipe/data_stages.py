@@ -57,7 +57,8 @@ def prepare(workspace: Workspace, prints: Prints) -> None:
     """Read the corpus into manifests, one per subset, with normalised text."""
     from dataclasses import replace
 
-    from asrkit.learning.data.corpora import CORPORA, Skipped
+    from asrkit.learning.data.corpora import CORPORA
+    from asrkit.learning.data.corpora.common import Skipped
     from asrkit.learning.data.manifest import write_manifest
     from asrkit.recognition.text.normalize import normalize
 

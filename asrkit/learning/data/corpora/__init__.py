@@ -14,15 +14,7 @@ from asrkit.recognition.audio.utterance import Utterance
 
 if TYPE_CHECKING:
     from asrkit.config import Config
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An entry of a corpus that cannot be used, and why; `kind` says it in two words where it is known."""
-
-    id: str
-    reason: str
-    kind: str = ""
+    from asrkit.learning.data.corpora.common import Skipped
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,10 @@ class Submission(Protocol):
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus and where to get it; its reader is the module ``asrkit.learning.data.corpora.<name>``.
+    """A corpus and where to get it.
+
+    Its reader is the module ``asrkit.learning.data.corpora.<name>``. It has either ``entries(source, subset,
+    skipped)``, which lists the utterances without opening their audio, or ``prepare``, like :meth:`prepare`.
 
     Attributes:
         name: key in `CORPORA`.
@@ -125,10 +120,22 @@ class Corpus:
         Raises:
             DataError: the corpus or the subset as a whole is missing or unreadable.
         """
+        from asrkit.learning.data.corpora.common import Skipped, read_entries
+        from asrkit.learning.data.download import extract
+
         if not source.exists():
             raise DataError(f"no such corpus: {source}", self.where)
+        if source.is_file():
+            extract(source, audio_out / "archive")
+            source = audio_out / "archive"
+        reader = self._reader()
+        if hasattr(reader, "prepare"):
+            utterances = reader.prepare(source, subset, audio_out, sample_rate, skipped)
+        else:
+            entries = reader.entries(source, subset, skipped)
+            utterances = read_entries(entries, audio_out, sample_rate, skipped)
         seen = set()
-        for utterance in self._reader().prepare(source, subset, audio_out, sample_rate, skipped):
+        for utterance in utterances:
             if utterance.id in seen:
                 skipped.append(Skipped(utterance.id, "a second utterance of this id", "doubled"))
                 continue
@@ -278,11 +285,10 @@ CORPORA: dict[str, Corpus] = {
 
 
 SHAPES = ("kaldi", "jsonl", "librispeech", "table", "folder")
-"""Readers that recognise their own layout, the surest first. Each has, beside ``prepare``,
+"""Readers that recognise their layout, the most reliable first. Each also has
 
-- ``subsets(source, files)``: what it finds in a folder, given the files in it; none: not its layout,
-- ``entries(source, subset, skipped)``: the utterances before their audio is looked at,
-- ``LOOK``: the layout in a few words.
+- ``subsets(source, files)``: the subsets in a folder with these files; none: another layout,
+- ``LAYOUT``: the layout in a few words.
 """
 
 

@@ -11,10 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asrkit.errors import DataError, nearest
-from asrkit.learning.data.corpora import Skipped
-from asrkit.learning.data.corpora.common import quick_audio, text_lines
-from asrkit.learning.data.download import extract
-from asrkit.recognition.audio.utterance import Utterance
+from asrkit.learning.data.corpora.common import Entry, Skipped, text_lines
 
 DEV_UTTERANCES = 100
 PARTS = {  # subset: name of the list, folder of the audio, which of the sorted utterances
@@ -26,16 +23,11 @@ LINE = re.compile(r"(.*)\(([^-\s]+-[^-\s]+-[^-\s]+)\)\s*$")
 MARK = re.compile(r"</?s>|<sil>|\+\+.*?\+\+")  # sentence marks, silence, noises
 
 
-def prepare(
-    source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
-) -> Iterator[Utterance]:
-    """See :meth:`.Corpus.prepare`; `source` is the archive, ``an4/`` or its parent."""
+def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
+    """See :class:`.Corpus`; `source` is ``an4/`` or its parent."""
     if subset not in PARTS:
         raise DataError(f"AN4 has no subset {subset!r}", nearest(subset, PARTS))
     name, folder, part = PARTS[subset]
-    if source.is_file():
-        extract(source, audio_out / "archive")
-        source = audio_out / "archive"
     root = source if (source / "etc").is_dir() else source / "an4"
     transcription = root / "etc" / f"an4_{name}.transcription"
     texts = {}
@@ -47,12 +39,7 @@ def prepare(
     for file in sorted(texts, key=_id)[part]:
         speaker = file.split("-")[1]
         sphere = root / "wav" / folder / speaker / f"{file}.sph"
-        try:
-            audio, duration = quick_audio(sphere, audio_out / f"{_id(file)}.flac", sample_rate)
-        except DataError as error:
-            skipped.append(Skipped(_id(file), error.message))
-            continue
-        yield Utterance(_id(file), audio, 0.0, duration, texts[file], speaker)
+        yield Entry(_id(file), sphere, Path(f"{_id(file)}.flac"), texts[file], speaker)
     for path in sorted((root / "wav" / folder).rglob("*.sph")):
         if path.stem not in texts:
             skipped.append(Skipped(path.stem, f"audio without a line in {transcription.name}"))

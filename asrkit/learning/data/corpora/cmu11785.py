@@ -29,9 +29,8 @@ import numpy as np
 from asrkit.config import Config
 from asrkit.errors import DataError
 from asrkit.files import atomic_write
-from asrkit.learning.data.corpora import Skipped
 from asrkit.learning.data.corpora.cmu11785_submission import PHONES, PHONES_2021, SILENCE, CourseSubmission
-from asrkit.learning.data.corpora.common import text_lines, utterance_id
+from asrkit.learning.data.corpora.common import Skipped, text_lines, utterance_id
 from asrkit.recognition.audio.arrays import read_array
 from asrkit.recognition.audio.utterance import Utterance
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from asrkit.errors import DataError, nearest
-from asrkit.learning.data.corpora import Skipped
 from asrkit.recognition.audio.reading import (
     OVERSHOOT_SECONDS,
     AudioInfo,
@@ -16,6 +16,7 @@ from asrkit.recognition.audio.reading import (
     stream_audio,
     write_audio,
 )
+from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES
 from asrkit.recognition.audio.utterance import Utterance
 
 QUICK = ("WAV/PCM_16", "WAVEX/PCM_16", "FLAC/PCM_16")  # FLAC reads an order of magnitude faster than Opus
@@ -31,19 +32,28 @@ PART_WORDS = {
 }
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """An unusable entry of a corpus: the reason, and its kind in two words if known."""
+
+    id: str
+    reason: str
+    kind: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a corpus says of an utterance, before its audio is looked at.
+    """An utterance as the corpus lists it, before its audio is opened.
 
     Attributes:
-        id: empty: the audio file's name, with the start behind it if it is only a part of the file.
-        audio: the file it is in.
-        copy: where a copy that is quicker to read belongs, below the folder for converted audio.
+        id: empty: the name of the audio file, followed by the start if it is a part of the file.
+        audio: the audio file.
+        copy: path of a copy that is faster to read, below the folder for converted audio.
         text: the transcript.
-        speaker: empty when unknown.
+        speaker: empty: unknown.
         start: seconds from the beginning of the file.
         duration: seconds; None: to the end of the file.
-        place: where it is written, for messages; empty: its id will do.
+        place: file and line it comes from, for messages; empty: its id is shown.
     """
 
     id: str
@@ -65,13 +75,68 @@ class Entry:
 def read_entries(
     entries: Iterable[Entry], audio_out: Path, sample_rate: int, skipped: list[Skipped]
 ) -> Iterator[Utterance]:
-    """The utterances of `entries`, in audio that is quick to read; the others are named in `skipped`."""
+    """The utterances of `entries`, in audio that is fast to read; unreadable ones go to `skipped`."""
     for entry in entries:
         try:
             audio, length = quick_audio(entry.audio, audio_out / entry.copy, sample_rate)
             yield entry.utterance(audio, length)
         except DataError as error:
             skipped.append(Skipped(entry.place or entry.id, error.message))
+
+
+class Transcript(NamedTuple):
+    """The text of an audio file.
+
+    Attributes:
+        stem: path of the audio file without its suffix.
+        id: of the utterance.
+        text: or the reason why it cannot be read.
+        speaker: empty: unknown.
+    """
+
+    stem: Path
+    id: str
+    text: str | DataError
+    speaker: str
+
+
+def paired(
+    source: Path,
+    files: Iterable[Path],
+    transcripts: Iterable[Transcript],
+    name: Callable[[Path], str],
+    skipped: list[Skipped],
+) -> Iterator[Entry]:
+    """Entries of the audio among `files` that has a transcript; whatever lacks the other goes to `skipped`.
+
+    Args:
+        source: the corpus.
+        files: of the subset.
+        transcripts: in the order of the entries.
+        name: id of an audio file without a transcript, from its path without suffix.
+        skipped: receives what cannot be used.
+    """
+    recordings: dict[Path, Path] = {}
+    for path in files:
+        if path.suffix.lower() in AUDIO_SUFFIXES:
+            if path.with_suffix("") in recordings:
+                skipped.append(Skipped(path.name, "a second audio file of this id", "doubled"))
+            recordings.setdefault(path.with_suffix(""), path)
+    used = set()
+    for stem, id, text, speaker in transcripts:
+        audio = recordings.get(stem)
+        if audio is None:
+            skipped.append(Skipped(id, "transcript without audio", "no audio"))
+            continue
+        used.add(stem)
+        if isinstance(text, DataError):
+            skipped.append(Skipped(id, text.message, "no text"))
+            continue
+        copy = audio.relative_to(source)
+        yield Entry(utterance_id(id), audio, copy.with_name(copy.name + ".flac"), text, speaker)
+    for stem in recordings:
+        if stem not in used:
+            skipped.append(Skipped(name(stem), "audio without a transcript", "no text"))
 
 
 def quick_audio(source: Path, target: Path, sample_rate: int) -> tuple[str, float]:

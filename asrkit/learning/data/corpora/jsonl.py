@@ -12,29 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from asrkit.errors import DataError, nearest
-from asrkit.learning.data.corpora import Skipped
 from asrkit.learning.data.corpora.common import (
     Entry,
+    Skipped,
     copy_of,
     first_line,
-    read_entries,
     text_lines,
     utterance_id,
 )
-from asrkit.recognition.audio.utterance import Utterance
 
-LOOK = 'JSONL manifests, with a line {"audio_filepath": …, "text": …} an utterance'
+LAYOUT = 'JSONL manifests, with a line {"audio_filepath": …, "text": …} an utterance'
 SUFFIXES = (".jsonl", ".json")
 AUDIO = ("audio_filepath", "audio", "wav", "audio_path", "path", "file")
 TEXT = ("text", "txt", "transcript", "sentence")
 SPEAKER = ("speaker", "speaker_id", "spk_id", "client_id")
-
-
-def prepare(
-    source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
-) -> Iterator[Utterance]:
-    """See :meth:`asrkit.learning.data.corpora.Corpus.prepare`."""
-    return read_entries(entries(source, subset, skipped), audio_out, sample_rate, skipped)
 
 
 def subsets(source: Path, files: Sequence[Path]) -> list[str]:
@@ -44,7 +35,7 @@ def subsets(source: Path, files: Sequence[Path]) -> list[str]:
 
 
 def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
-    """See :data:`asrkit.learning.data.corpora.SHAPES`."""
+    """See :class:`asrkit.learning.data.corpora.Corpus`."""
     manifest = _manifest(source, subset)
     for number, line in text_lines(manifest):
         place = f"{manifest.name}:{number}"

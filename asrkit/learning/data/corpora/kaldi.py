@@ -11,19 +11,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from asrkit.errors import DataError
-from asrkit.learning.data.corpora import Skipped
-from asrkit.learning.data.corpora.common import Entry, read_entries, subset_folder, text_lines
-from asrkit.recognition.audio.utterance import Utterance
+from asrkit.learning.data.corpora.common import Entry, Skipped, subset_folder, text_lines
 
-LOOK = "Kaldi data directories, with wav.scp and text"
-
-
-def prepare(
-    source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
-) -> Iterator[Utterance]:
-    """See :meth:`.Corpus.prepare`; relative paths start at the data directory, the
-    source or the folder it is in, as recipes that keep ``data/`` beside ``wav/`` have it."""
-    return read_entries(entries(source, subset, skipped), audio_out, sample_rate, skipped)
+LAYOUT = "Kaldi data directories, with wav.scp and text"
 
 
 def subsets(source: Path, files: Sequence[Path]) -> list[str]:
@@ -34,7 +24,8 @@ def subsets(source: Path, files: Sequence[Path]) -> list[str]:
 
 
 def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
-    """See :data:`asrkit.learning.data.corpora.SHAPES`."""
+    """See :class:`.Corpus`. Relative paths start at the data directory, the source or its parent: recipes
+    keep ``data/`` beside ``wav/``."""
     folder = subset_folder(source, subset)
     recordings, texts = _table(folder / "wav.scp"), _table(folder / "text")
     speakers = _table(folder / "utt2spk") if (folder / "utt2spk").exists() else {}

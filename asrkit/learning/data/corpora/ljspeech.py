@@ -15,11 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asrkit.errors import DataError, nearest
-from asrkit.learning.data.corpora import Skipped
-from asrkit.learning.data.corpora.common import quick_audio, subset_folder, text_lines
-from asrkit.learning.data.download import extract
+from asrkit.learning.data.corpora.common import Entry, Skipped, subset_folder, text_lines
 from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES
-from asrkit.recognition.audio.utterance import Utterance
 
 HELD_OUT = 250  # utterances in dev and in test
 SUBSETS = ("train", "dev", "test")
@@ -27,19 +24,14 @@ SPEAKER = "LJ"
 ID = re.compile(r"[^\s/\\()]+")  # it names a file, and trn files have it in brackets
 
 
-def prepare(
-    source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
-) -> Iterator[Utterance]:
-    """See :meth:`.Corpus.prepare`; `source` is the folder, its parent or the archive.
+def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
+    """See :class:`.Corpus`; `source` is the folder or its parent.
 
-    The text is the normalised one where there is any. Lines without audio, audio without a line and
-    malformed lines belong to no subset: they are reported with ``train``.
+    The text is the normalised one, if any. Lines without audio, audio without a line and malformed lines
+    belong to no subset: they are reported with ``train``.
     """
     if subset not in SUBSETS:
         raise DataError(f"LJ Speech has no subset {subset!r}", nearest(subset, SUBSETS))
-    if source.is_file():
-        extract(source, audio_out / "archive")
-        source = audio_out / "archive"
     root = source if (source / "metadata.csv").exists() else source / "LJSpeech-1.1"
     texts, strays = _texts(root / "metadata.csv")
     recordings = {
@@ -53,12 +45,7 @@ def prepare(
     if subset == "train":
         skipped += strays
     for name in split(texts.keys() & recordings.keys())[subset]:
-        try:
-            audio, duration = quick_audio(recordings[name], audio_out / f"{name}.flac", sample_rate)
-        except DataError as error:
-            skipped.append(Skipped(name, error.message))
-            continue
-        yield Utterance(name, audio, 0.0, duration, texts[name], SPEAKER)
+        yield Entry(name, recordings[name], Path(f"{name}.flac"), texts[name], SPEAKER)
 
 
 def split(ids: set[str]) -> dict[str, list[str]]:

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from asrkit.errors import DataError
-from asrkit.learning.data.corpora import Skipped
-from asrkit.learning.data.corpora.common import subset_folder, utterance_id
+from asrkit.learning.data.corpora.common import Skipped, subset_folder, utterance_id
 from asrkit.recognition.audio.utterance import Utterance
 
 

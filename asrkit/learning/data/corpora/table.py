@@ -20,19 +20,17 @@ from itertools import islice
 from pathlib import Path
 
 from asrkit.errors import DataError, nearest
-from asrkit.learning.data.corpora import Skipped
 from asrkit.learning.data.corpora.common import (
     Entry,
+    Skipped,
     copy_of,
     first_line,
-    read_entries,
     read_text,
     utterance_id,
 )
 from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES, files_in
-from asrkit.recognition.audio.utterance import Utterance
 
-LOOK = "a CSV or TSV table with a column of audio files and one of texts"
+LAYOUT = "a CSV or TSV table with a column of audio files and one of texts"
 SUFFIXES = (".tsv", ".csv", ".txt")
 DELIMITERS = "\t|,;"
 COLUMNS = {  # what it is: names it goes by, the most telling first
@@ -122,13 +120,6 @@ class AudioFinder:
         return found
 
 
-def prepare(
-    source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
-) -> Iterator[Utterance]:
-    """See :meth:`asrkit.learning.data.corpora.Corpus.prepare`."""
-    return read_entries(entries(source, subset, skipped), audio_out, sample_rate, skipped)
-
-
 def subsets(source: Path, files: Sequence[Path]) -> list[str]:
     """See :data:`.SHAPES`; of Common Voice, those that volunteers found right."""
     tables = [table for table in _tables(files, AudioFinder(source)) if table.path.stem not in REJECTED]
@@ -142,7 +133,7 @@ def subsets(source: Path, files: Sequence[Path]) -> list[str]:
 
 
 def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
-    """See :data:`.SHAPES`; ids are the names of the audio files as the table has them."""
+    """See :class:`.Corpus`; ids are the names of the audio files as the table has them."""
     finder = AudioFinder(source)
     for table, number, row in _rows(source, subset, finder):
         place = f"{table.path.name}:{number}"

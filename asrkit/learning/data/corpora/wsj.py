@@ -20,8 +20,8 @@ from itertools import groupby
 from pathlib import Path
 
 from asrkit.errors import DataError, nearest
-from asrkit.learning.data.corpora import CORPORA, Skipped
-from asrkit.learning.data.corpora.common import quick_audio, text_lines
+from asrkit.learning.data.corpora import CORPORA
+from asrkit.learning.data.corpora.common import Skipped, quick_audio, text_lines
 from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES
 from asrkit.recognition.audio.utterance import Utterance
 
