@@ -8,7 +8,14 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/*.md", "recipes/*/*.md", "recipes/*/data/*.md")
+PAGES = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "benchmarks/*.md",
+    "recipes/*/*.md",
+    "recipes/*/data/*.md",
+)
 
 
 def on_files(files: Files, config: Any) -> Files:
