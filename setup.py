@@ -1,4 +1,4 @@
-"""Packaging of asrkit: all of its metadata. pyproject.toml holds the build system and the settings of tools."""
+"""Packaging: all metadata of asrkit. pyproject.toml holds the build system and the settings of tools."""
 
 import re
 from pathlib import Path

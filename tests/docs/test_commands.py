@@ -97,7 +97,7 @@ def without_comment(line: str) -> str:
 def inline_commands(document: str) -> list[str]:
     """``asrkit …`` in running text and tables."""
     text = FENCE.sub("", (ROOT / document).read_text(encoding="utf-8"))
-    return [" ".join(span.split()) for span in re.findall(r"`(asrkit [^`]+)`", text)]
+    return [" ".join(span.split()) for span in re.findall(r"`(asrkit [a-z][^`]+)`", text)]
 
 
 @pytest.fixture
