@@ -14,16 +14,16 @@ def choose_device(name: str = "auto") -> torch.device:
     """``auto`` takes CUDA, then MPS, then the CPU. Under torchrun each process takes its own CUDA device.
 
     Raises:
-        UsageError: the device asked for is not there.
+        UsageError: the device does not exist.
     """
-    found = ["cpu"]
+    kinds = ["cpu"]
     if torch.cuda.is_available():
-        found.insert(0, "cuda")
+        kinds.insert(0, "cuda")
     elif torch.backends.mps.is_available():
-        found.insert(0, "mps")
-    name = found[0] if name == "auto" else name
-    if name.split(":")[0] not in found:
-        raise UsageError(f"device {name!r} is not available", "available: " + ", ".join(found))
+        kinds.insert(0, "mps")
+    name = kinds[0] if name == "auto" else name
+    if name.split(":")[0] not in kinds:
+        raise UsageError(f"device {name!r} is not available", "available: " + ", ".join(kinds))
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     return torch.device(name)
@@ -32,7 +32,7 @@ def choose_device(name: str = "auto") -> torch.device:
 def has_fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 matrix products run in hardware there."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
     able = torch.cpu.get_capabilities()

@@ -19,14 +19,14 @@ def mask_padding(x: Tensor, lens: Tensor) -> Tensor:
 
 
 def reverse(x: Tensor, lens: Tensor) -> Tensor:
-    """Turn each utterance of `x` (B, T, D) around within its own length; padding stays where it is."""
+    """Reverse each utterance of `x` (B, T, D) within its length; padding stays in place."""
     position = torch.arange(x.shape[1], device=lens.device)
     index = torch.where(position < lens[:, None], lens[:, None] - 1 - position, position)
     return x.gather(1, index[..., None].expand_as(x))
 
 
 def shift(x: Tensor, lens: Tensor, by: int) -> Tensor:
-    """Move each utterance of `x` (B, T, D) `by` frames later within its own length, or earlier.
+    """Move each utterance of `x` (B, T, D) `by` frames later within its length, or earlier.
 
     Its first frame, or its last, fills the gap; padding becomes zero.
     """

@@ -1,4 +1,4 @@
-"""Augmentation of training data: of the audio's speed, and of the features."""
+"""Augmentation of training data: speed perturbation of audio, and changes to features."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from asrkit.config import AugmentConfig
 
 
 def spec_augment(feats: Tensor, generator: torch.Generator, config: AugmentConfig) -> Tensor:
-    """Mask random stretches of time and bands of frequency with 0, the mean of normalised features.
+    """Set random stretches of time and bands of frequency to 0, the mean of normalised features.
 
     SpecAugment (Park et al. 2019, section 2) without time warping: a mask's width is uniform from 0 to
-    its limit, its place uniform among those where it fits. The time limit is a share of the utterance
+    its limit, its start uniform where it fits. The time limit is a share of the utterance
     (their p), so that short utterances keep most of their frames.
 
     Args:
@@ -30,13 +30,13 @@ def spec_augment(feats: Tensor, generator: torch.Generator, config: AugmentConfi
     feats = feats.clone()
     frames, bins = feats.shape
     for _ in range(config.time_masks):
-        feats[_stretch(frames, int(config.time_width * frames), generator)] = 0.0
+        feats[_random_span(frames, int(config.time_width * frames), generator)] = 0.0
     for _ in range(config.freq_masks):
-        feats[:, _stretch(bins, min(config.freq_width, bins), generator)] = 0.0
+        feats[:, _random_span(bins, min(config.freq_width, bins), generator)] = 0.0
     return feats
 
 
-def _stretch(size: int, widest: int, generator: torch.Generator) -> slice:
+def _random_span(size: int, widest: int, generator: torch.Generator) -> slice:
     width = int(torch.randint(widest + 1, (), generator=generator))
     start = int(torch.randint(size - width + 1, (), generator=generator))
     return slice(start, start + width)
@@ -45,21 +45,19 @@ def _stretch(size: int, widest: int, generator: torch.Generator) -> slice:
 def distort(
     feats: Tensor, generator: torch.Generator, config: AugmentConfig, centres: np.ndarray | None = None
 ) -> Tensor:
-    """Change the speaker, the room, the noise and the loudness of an utterance, in its log-mel energies.
+    """Augment the log-mel energies of an utterance with VTLP, reverberation, noise and gain.
 
-    The speaker's vocal tract becomes shorter or longer (:func:`warp`).
-
-    Of powers that add up in a band, as those of speech, echo and noise do on average, the others need no
-    audio. The room is a tail of power that decays exponentially (Polack's model; Lebart et al., "A new method
-    based on spectral subtraction for speech dereverberation", 2001), 0 to 15 dB softer than the speech. The
-    noise is stationary, with a random tilt of up to 20 dB over the band. A gain adds the same to every
-    logarithm.
+    VTLP is :func:`warp`. Powers of speech, echo and noise add up in a band on average, so the others need no
+    audio either. The room is a tail of power that decays exponentially (Polack's model; Lebart et al., "A new
+    method based on spectral subtraction for speech dereverberation", 2001), 0 to 15 dB softer than the
+    speech. The noise is stationary, with a random tilt of up to 20 dB over the band. A gain adds a constant to
+    every logarithm.
 
     Args:
         feats: natural logarithms of powers f32[T, F] of one utterance, before normalisation.
         generator: the only source of randomness.
-        config: how often and how much.
-        centres: in Hz, of the F filters, for the speaker.
+        config: probabilities and ranges.
+        centres: of the F filters in Hz, for VTLP.
     """
 
     def draw(low: float, high: float) -> float:
@@ -88,11 +86,11 @@ def distort(
 
 
 def warp(feats: Tensor, factor: float, centres: np.ndarray) -> Tensor:
-    """Stretch the frequency axis of log-mel energies, as a vocal tract of another length does.
+    """Stretch the frequency axis of log-mel energies like a vocal tract of another length.
 
     Vocal tract length perturbation (Jaitly and Hinton, "Vocal tract length perturbation (VTLP) improves
-    speech recognition", 2013, section 3): what was at f Hz comes to f / `factor`; above 4800 Hz the axis is
-    bent, so that its upper end stays where it is. Between filters it is interpolated.
+    speech recognition", 2013, section 3): f Hz is mapped to f / `factor`; above 4800 Hz the map is
+    bent so that the upper end is fixed. Values between filters are interpolated.
 
     Args:
         feats: f32[T, F].
@@ -102,10 +100,10 @@ def warp(feats: Tensor, factor: float, centres: np.ndarray) -> Tensor:
     top = centres[-1]
     bend = min(4800.0, 0.6 * top) * min(factor, 1)
     slope = (top - bend) / (top - bend / factor)
-    heard = np.where(centres <= bend / factor, factor * centres, top - slope * (top - centres))
-    places = np.interp(heard, centres, np.arange(len(centres)))
-    below = np.minimum(places.astype(np.int64), len(centres) - 2)
-    share = torch.from_numpy((places - below).astype(np.float32))
+    sources = np.where(centres <= bend / factor, factor * centres, top - slope * (top - centres))
+    positions = np.interp(sources, centres, np.arange(len(centres)))
+    below = np.minimum(positions.astype(np.int64), len(centres) - 2)
+    share = torch.from_numpy((positions - below).astype(np.float32))
     return feats[:, below] * (1 - share) + feats[:, below + 1] * share
 
 
@@ -114,7 +112,7 @@ def speed_perturb(wave: np.ndarray, factor: float, sample_rate: int) -> np.ndarr
 
     Args:
         wave: samples f32[N].
-        factor: 1.1 is 10 % faster, and so much shorter.
+        factor: 1.1 is 10 % faster and shorter.
         sample_rate: Hz, before and after.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Features of utterances at several speeds: kept on disk, or computed each time."""
+"""Features of utterances at several speeds: stored on disk, or computed when read."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class LiveFeatures:
     """Features computed from the audio whenever they are read.
 
     Args:
-        config: which.
-        utterances: those that may be asked for.
+        config: kind and shape of the features.
+        utterances: those that may be read.
     """
 
     def __init__(self, config: FeatureConfig, utterances: Iterable[Utterance]) -> None:
@@ -46,26 +46,27 @@ class LiveFeatures:
         """Features float32[T, F] of samples float32[N]."""
         signal = wave if speed == 1 else speed_perturb(wave, speed, self.config.sample_rate)
         feats, _ = self.frontend(torch.from_numpy(signal)[None], torch.tensor([len(signal)]))
-        return feats[0].numpy()
+        features: np.ndarray = feats[0].numpy()
+        return features
 
 
 class FeatureStore:
-    """The features that :func:`write_store` left in one or several folders: a memory-mapped array each.
+    """The features that :func:`write_store` wrote to one or several folders: a memory-mapped array each.
 
-    Entries are addressed by utterance id and speed factor. They are kept in half precision: a log-mel
-    value is then off by at most 0.01, far below what normalisation and masking change in training.
+    Entries are addressed by utterance id and speed factor. They are in half precision: the error of a
+    log-mel value is at most 0.01, far less than normalisation and masking change in training.
 
     Raises:
         DataError: a folder does not hold features.
     """
 
     def __init__(self, *folders: Path) -> None:
-        self.place: dict[str, tuple[np.ndarray, int, int]] = {}
+        self.spans: dict[str, tuple[np.ndarray, int, int]] = {}
         for folder in folders:
             try:
                 index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-                dim, place = index["dim"], index["place"]
-                total = sum(frames for _, frames in place.values())
+                dim, spans = index["dim"], index["place"]
+                total = sum(frames for _, frames in spans.values())
                 data = (
                     np.memmap(folder / "features.f16", np.float16, "r", shape=(total, dim))
                     if total
@@ -75,14 +76,14 @@ class FeatureStore:
                 raise DataError(
                     f"cannot read features in {folder}: {error}", "run the features stage again"
                 ) from error
-            self.place |= {key: (data, start, frames) for key, (start, frames) in place.items()}
+            self.spans |= {key: (data, start, frames) for key, (start, frames) in spans.items()}
 
     def read(self, utterance: str, speed: float = 1.0) -> np.ndarray:
-        """See :class:`Features`. Raises DataError when there are none, as of audio that could not be read."""
+        """See :class:`Features`. Raises DataError when they are missing, as for unreadable audio."""
         key = entry(utterance, speed)
-        if key not in self.place:
-            raise DataError(f"no features of {key} are kept", "run the features stage again")
-        data, start, frames = self.place[key]
+        if key not in self.spans:
+            raise DataError(f"no features of {key} are stored", "run the features stage again")
+        data, start, frames = self.spans[key]
         return data[start : start + frames].astype(np.float32)
 
 
@@ -91,17 +92,17 @@ def entry(utterance: str, speed: float) -> str:
 
 
 def write_store(folder: Path, dim: int, items: Iterable[tuple[str, float, np.ndarray]]) -> None:
-    """Write (utterance id, speed, features float32[T, F]) items; `folder` appears only when all are there."""
+    """Write (utterance id, speed, features float32[T, F]) items; `folder` appears only when complete."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    place: dict[str, list[int]] = {}
+    spans: dict[str, list[int]] = {}
     total = 0
     with (temporary / "features.f16").open("wb") as file:
         for utterance, speed, features in items:
-            place[entry(utterance, speed)] = [total, len(features)]
+            spans[entry(utterance, speed)] = [total, len(features)]
             total += len(features)
             file.write(features.astype(np.float16).tobytes())
-    (temporary / "index.json").write_text(json.dumps({"dim": dim, "place": place}), encoding="utf-8")
+    (temporary / "index.json").write_text(json.dumps({"dim": dim, "place": spans}), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     temporary.replace(folder)

@@ -42,8 +42,8 @@ class Batch:
         tokens: int64[B, U], zero (blank) beyond `token_lens`.
         token_lens: int64[B].
         labels: int64[B, T], the label of each feature frame, for a frame head.
-        seconds: audio in the batch, padding left out.
-        views: how often the utterances are there, one view of all after the other; B counts every view.
+        seconds: audio in the batch, padding excluded.
+        views: augmented copies of each utterance, one copy of all after the other; B counts every copy.
     """
 
     ids: list[str]
@@ -72,7 +72,7 @@ class Loss:
         total: scalar to minimise, summed over utterances.
         weight: utterances summed over; ``total / weight`` is what is reported.
         parts: detached sums of each head's loss.
-        utterances: f32[B], detached total loss of each utterance, so that a bad one can be named.
+        utterances: f32[B], detached total loss of each utterance, to report bad ones.
     """
 
     total: Tensor
@@ -85,7 +85,7 @@ class AsrModel(nn.Module):
     """Encoder plus heads.
 
     Args:
-        config: which, and their shapes.
+        config: encoder, heads and their shapes.
         input_dim: numbers in a feature frame.
         vocab: number of tokens V, with blank (0) and ``<sos/eos>`` (the last).
         labels: number of frame labels C, for a frame head.
@@ -118,7 +118,7 @@ class AsrModel(nn.Module):
     @property
     def stride(self) -> int:
         """Feature frames to one encoder frame."""
-        features = 1_000_000  # so many that rounding up the number of encoder frames does not matter
+        features = 1_000_000  # large enough that rounding up does not matter
         return round(features / int(self.encoder.output_frames(torch.tensor(features))))
 
     def encode(self, feats: Tensor, lens: Tensor) -> Encoded:
@@ -135,7 +135,7 @@ class AsrModel(nn.Module):
     def ctc_log_probs(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
         """Log posteriors f32[B, T'', V], always in single precision, and lengths int64[B].
 
-        T'' is T' times the output frames that each encoder frame gives.
+        T'' is T' times ``ctc_frames``.
         """
         logits = self.ctc(encoded.out).float().unflatten(-1, (-1, self.vocab)).flatten(1, 2)
         return logits.log_softmax(dim=-1), encoded.lens * self.config.ctc_frames
@@ -149,8 +149,8 @@ class AsrModel(nn.Module):
     def attention_loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Cross-entropy f32[B] of the tokens and the end, given those before, summed over each utterance.
 
-        In the share ``lm_share`` of updates the encoder is hidden from the decoder, so that it stays a
-        language model too.
+        In the share ``lm_share`` of updates the decoder does not see the encoder, so that it remains a
+        language model.
         """
         hidden = self.training and self.config.lm_share > 0 and torch.rand(()) < self.config.lm_share
         logits = self.decoder(decoder_inputs(batch.tokens, self.eos), None if hidden else encoded)
@@ -159,7 +159,7 @@ class AsrModel(nn.Module):
 
     @torch.no_grad()
     def attention_maps(self, batch: Batch) -> Tensor:
-        """Where the attention head looks for each token and the end, f32[B, H, U + 1, T'], on the CPU.
+        """Attention weights for each token and the end, f32[B, H, U + 1, T'], on the CPU.
 
         Without dropout, whether or not the model is in training. H counts the heads of all layers.
         """
@@ -173,7 +173,8 @@ class AsrModel(nn.Module):
 
     def frame_log_probs(self, encoded: Encoded) -> Tensor:
         """Log posteriors of the frame labels f32[B, T', C], always in single precision."""
-        return self.frame(encoded.out).float().log_softmax(dim=-1)
+        logits: Tensor = self.frame(encoded.out)
+        return logits.float().log_softmax(dim=-1)
 
     def frame_loss(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Cross-entropy f32[B] of the frame labels, summed over each utterance."""
@@ -192,11 +193,11 @@ class AsrModel(nn.Module):
     def loss(self, batch: Batch, encoded: Encoded | None = None) -> Loss:
         """The loss trained on, summed over the batch: CTC and attention share by ``ctc_weight``.
 
-        Of several views of the utterances it is the mean.
+        With several views of the utterances it is their mean.
 
         Args:
             batch: the utterances.
-            encoded: their encoder output, where it is known already.
+            encoded: their encoder output, if already computed.
         """
         encoded = encoded or self.encode(batch.feats, batch.feat_lens)
         losses = {}
@@ -227,9 +228,9 @@ class AsrModel(nn.Module):
         return Loss(total.sum() / batch.views, len(batch.ids) // batch.views, parts, total.detach())
 
     def expected(self, batch: Batch, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """Scores [B, S, …] of what the attention or frame head expects, and what is true, int64[B, S].
+        """Scores [B, S, …] of the attention or frame head, and the targets int64[B, S]; -100 is ignored.
 
-        True labels of -100 do not count. The attention head is told the true tokens before.
+        The attention head is given the preceding target tokens.
         """
         if "frame" in self.heads:
             return self.frame_log_probs(encoded), self.frame_targets(encoded, batch)
@@ -240,7 +241,7 @@ class AsrModel(nn.Module):
 
 
 def consistency_loss(log_probs: Tensor, lens: Tensor) -> Tensor:
-    """How far two views of each utterance disagree, f32[B]; each view learns from the other as it is.
+    """Disagreement f32[B] of two views of each utterance; each view takes the other as a constant target.
 
     Yao et al., "CR-CTC: Consistency regularization on CTC for improved speech recognition", 2024, section 3:
     the Kullback-Leibler divergence of the posteriors of each frame, summed over frames, in either direction.

@@ -11,7 +11,7 @@ Cache = tuple[Tensor, Tensor]  # keys and values f32[K, H, S, D / H]
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(B, T, D) -> (B, H, T, D / H)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return torch.unflatten(x, -1, (heads, -1)).transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:
@@ -20,14 +20,14 @@ def join_heads(x: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, first: int = 0, heads: int = 1) -> Tensor:
-    """Turn pairs of features by angles that grow with the position (Su et al. 2021, "RoFormer", eq. 34).
+    """Rotate pairs of features by angles that grow with the position (Su et al. 2021, "RoFormer", eq. 34).
 
     The product of a rotated query and a rotated key depends on their distance alone.
 
     Args:
-        x: queries or keys [..., T, D]; D may hold those of several heads, which are turned alike.
+        x: queries or keys [..., T, D]; D may hold those of several heads, which are rotated alike.
         first: position of the first.
-        heads: how many D holds.
+        heads: number of heads in D.
     """
     dim = x.shape[-1] // heads
     half = dim // 2
@@ -37,7 +37,8 @@ def rotate(x: Tensor, first: int = 0, heads: int = 1) -> Tensor:
     cos, sin, rest = angles.cos(), angles.sin(), (0, dim - 2 * half)
     stay = F.pad(torch.cat([cos, cos], dim=-1), rest, value=1.0).repeat(1, heads).to(x.dtype)
     cross = F.pad(torch.cat([-sin, sin], dim=-1), rest).repeat(1, heads).to(x.dtype)
-    a, b, last = x.unflatten(-1, (heads, dim)).split([half, half, dim - 2 * half], dim=-1)
+    parts = torch.unflatten(x, -1, (heads, dim))
+    a, b, last = torch.split(parts, [half, half, dim - 2 * half], dim=-1)
     swapped = torch.cat([b, a, last], dim=-1).flatten(-2)
     return torch.addcmul(x * stay, swapped, cross)
 
@@ -114,7 +115,8 @@ class SelfAttention(nn.Module):
             y = taylor_attention(q, k, v, valid)
         else:
             y = softmax_attention(q, k, v, valid, causal=valid is None)
-        return self.out(join_heads(y).to(x.dtype))
+        out: Tensor = self.out(join_heads(y).to(x.dtype))
+        return out
 
     def step(self, x: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
         """One more position [K, 1, D] after those in `past`."""
@@ -124,7 +126,7 @@ class SelfAttention(nn.Module):
         return self.out(join_heads(softmax_attention(q, k, v)).to(x.dtype)), (k, v)
 
     def _project(self, x: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor]:
-        both, v = single(self.project(x)).split([2 * x.shape[-1], x.shape[-1]], dim=-1)
+        both, v = torch.split(single(self.project(x)), [2 * x.shape[-1], x.shape[-1]], dim=-1)
         if self.rotary:
             both = rotate(both, first, heads=2 * self.heads)
         q, k = both.chunk(2, dim=-1)
@@ -150,12 +152,13 @@ class CrossAttention(nn.Module):
         """`valid` bool[B, T']; None: all. The memory of one utterance (B = 1) serves all queries."""
         q = split_heads(self.query(x), self.heads)
         k, v = (part.expand(len(x), -1, -1, -1) for part in remembered)
-        return self.out(join_heads(softmax_attention(q, k, v, valid)).to(x.dtype))
+        y: Tensor = self.out(join_heads(softmax_attention(q, k, v, valid)).to(x.dtype))
+        return y
 
     def weights(self, x: Tensor, remembered: Cache, valid: Tensor | None) -> Tensor:
         """The attention weights f32[B, H, U, T'] that :meth:`forward` uses."""
         q = split_heads(self.query(x), self.heads)
-        scores = (q @ remembered[0].transpose(-1, -2)).float() / q.shape[-1] ** 0.5
+        scores: Tensor = (q @ remembered[0].transpose(-1, -2)).float() / q.shape[-1] ** 0.5
         if valid is not None:
             scores = scores.masked_fill(~valid[:, None, None, :], -torch.inf)
         return scores.softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""What blocks of transformers are built from: feed-forward and convolution modules, residual branches."""
+"""Building blocks of transformers: feed-forward and convolution modules, residual branches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ M = TypeVar("M", bound=nn.Module)
 class Dropout(nn.Dropout):
     """Element-wise dropout, on the CPU in a third of the time of torch's own.
 
-    Drawing takes most of it there, so one draw of 64 bits decides about four elements; `p` is rounded to a
+    Drawing random numbers takes most of it, so one draw of 64 bits serves four elements; `p` is rounded to a
     multiple of 2**-16.
     """
 
@@ -31,14 +31,14 @@ class Dropout(nn.Dropout):
 
 
 class Branch(nn.Module, Generic[M]):
-    """What every residual branch of a block does around its module: ``x + scale * dropped(module(norm(x)))``.
+    """Residual branch around a module: ``x + scale * dropped(module(norm(x)))``.
 
     Args:
         dim: width of the sequence.
-        module: called with the normalised sequence and whatever else :meth:`forward` is given.
+        module: called with the normalised sequence and the other arguments of :meth:`forward`.
         dropout: element-wise dropout of the branch.
-        layer_drop: probability that the whole branch is left out of an update (Huang et al. 2016, "Deep
-            Networks with Stochastic Depth"); what is kept is scaled up instead of scaling at inference.
+        layer_drop: probability that the whole branch is skipped in an update (Huang et al. 2016, "Deep
+            Networks with Stochastic Depth"); kept branches are scaled up instead of scaling at inference.
         scale: weight of the branch.
     """
 
@@ -69,7 +69,8 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.narrow(self.dropout(F.silu(self.wide(x))))
+        x = self.narrow(self.dropout(F.silu(self.wide(x))))
+        return x
 
 
 class DepthwiseConv(nn.Conv1d):
@@ -93,8 +94,8 @@ class DepthwiseConv(nn.Conv1d):
 class ConvolutionModule(nn.Module):
     """Pointwise convolution with a gate, depthwise convolution, norm, activation, pointwise convolution.
 
-    Gulati et al. 2020, "Conformer", section 2.2; with a layer norm for their batch norm, so that neither
-    padding nor company in a batch changes a result.
+    Gulati et al. 2020, "Conformer", section 2.2; with a layer norm for their batch norm, so that results
+    do not depend on padding or on the rest of the batch.
     """
 
     def __init__(self, dim: int, kernel: int) -> None:
@@ -106,4 +107,5 @@ class ConvolutionModule(nn.Module):
 
     def forward(self, x: Tensor, lens: Tensor) -> Tensor:
         x = mask_padding(F.glu(self.widen(x), dim=-1), lens)
-        return self.out(F.silu(self.norm(self.depthwise(x))))
+        x = self.out(F.silu(self.norm(self.depthwise(x))))
+        return x

@@ -1,17 +1,18 @@
-"""CTC-CRF: CTC among the token sequences that a trigram expects.
+"""CTC-CRF: CTC normalised over token sequences that are weighted by a trigram.
 
-Xiang and Ou, "CRF-based single-stage acoustic modeling with CTC topology", 2019: token sequences are weighed
-by an n-gram model, and the transcript gets its share of them all,
+Xiang and Ou, "CRF-based single-stage acoustic modeling with CTC topology", 2019: token sequences are weighted
+by an n-gram model, and the transcript's probability is its share of their sum,
 
     p(l | x) = p_lm(l) p_ctc(l | x) / Z,    Z = sum over all l' of p_lm(l') p_ctc(l' | x)
 
-(equations 1 to 3), so that what a language model knows already need not be learnt from the sound. Z is summed
+(equations 1 to 3), so that the acoustic model need not learn what the language model knows. Z is summed
 exactly, by the forward-backward algorithm over frames, the last two tokens, and whether the last frame was
 blank.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -47,8 +48,8 @@ class TokenTrigram(nn.Module):
     def log_sum(self, log_probs: Tensor, lens: Tensor) -> Tensor:
         """log Z f32[B] of CTC log posteriors f32[B, T, V] with lengths int64[B]; only ids below K count."""
         with torch.autocast(log_probs.device.type, enabled=False):
-            result: Tensor = _LogSum.apply(log_probs, lens, self.probs, self.ends)
-        return result
+            apply: Callable[..., Tensor] = _LogSum.apply
+            return apply(log_probs, lens, self.probs, self.ends)
 
 
 class _LogSum(torch.autograd.Function):
@@ -59,11 +60,11 @@ class _LogSum(torch.autograd.Function):
         size, (count, frames, _) = len(probs), log_probs.shape
         valid = valid_mask(lens, frames)
         emitted = log_probs[:, :, :size].float().exp() * valid[:, :, None]
-        emitted[:, :, 0] += (~valid).float()  # blank alone goes on with what there is
+        emitted[:, :, 0] += (~valid).float()  # padding emits blank with probability 1
         emitted = emitted.permute(1, 2, 0).contiguous()  # [T, K, B]
         fresh = probs.permute(1, 0, 2)  # [j, i, k]
         again = torch.eye(size, device=probs.device)[:, None, :] * fresh
-        steps = torch.cat([fresh, fresh - again], dim=1)  # without a blank between, a token is the same one
+        steps = torch.cat([fresh, fresh - again], dim=1)  # a token is repeated only after a blank
         states = torch.zeros(frames + 1, size, count, 2 * size, device=probs.device)
         states[0, 0, :, 0] = 1.0
         scales = torch.empty(frames, count, device=probs.device)

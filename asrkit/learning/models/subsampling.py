@@ -1,9 +1,10 @@
-"""Fewer and wider frames: what stands between features and the blocks of a transformer."""
+"""Subsampling: fewer and wider frames, between the features and the blocks of an encoder."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,7 +22,8 @@ class Stack(nn.Module):
     def forward(self, x: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
         x = mask_padding(x, lens)
         x = F.pad(x, (0, 0, 0, -x.shape[1] % self.factor))
-        return self.project(x.unflatten(1, (-1, self.factor)).flatten(2)), self.output_frames(lens)
+        joined = torch.unflatten(x, 1, (-1, self.factor)).flatten(2)
+        return self.project(joined), self.output_frames(lens)
 
     def output_frames(self, frames: Tensor) -> Tensor:
         return (frames + self.factor - 1) // self.factor
@@ -45,8 +47,8 @@ class StridedConv(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         (kernel,), (stride,), padding = self.kernel_size, self.stride, int(self.padding[0])
-        seen = F.pad(x, (0, 0, padding, padding)).unfold(1, kernel, stride).transpose(2, 3)
-        return F.linear(seen.flatten(2), self.weight.transpose(1, 2).flatten(1), self.bias)
+        windows = F.pad(x, (0, 0, padding, padding)).unfold(1, kernel, stride).transpose(2, 3)
+        return F.linear(windows.flatten(2), self.weight.transpose(1, 2).flatten(1), self.bias)
 
 
 class Conv1d(Strided):

@@ -25,9 +25,9 @@ def compact(weights: dict[str, torch.Tensor], bits: int = 16) -> dict[str, torch
 
     Args:
         weights: name -> tensor.
-        bits: 16 is half precision, where a tensor's values fit: off by at most 0.05 %, half the size.
-            With 8, every matrix (or kernel) becomes integers of −127..127 and a scale for each row, half
-            of which is the largest error; the other tensors are as with 16.
+        bits: 16 is half precision for tensors whose values fit: half the size, an error of at most 0.05 %.
+            With 8, every matrix (or kernel) becomes integers of −127..127 and a scale per row; the largest
+            error is half the scale. The other tensors are as with 16.
     """
     small = {}
     for name, tensor in weights.items():
@@ -45,7 +45,7 @@ def compact(weights: dict[str, torch.Tensor], bits: int = 16) -> dict[str, torch
 
 
 def expand(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights that :func:`compact` was given, but for rounding."""
+    """Undo :func:`compact`, up to rounding."""
     return {
         name: (tensor.flatten(1) * weights[name + SCALE][:, None]).reshape(tensor.shape)
         if name + SCALE in weights
@@ -59,12 +59,12 @@ def load_weights(path: Path, model: torch.nn.Module) -> None:
     """Load safetensors weights, of any precision, compacted or not.
 
     Raises:
-        ModelError: the file is damaged (its checksum, if there is one beside it, differs), or its shapes
+        ModelError: the file is damaged (its checksum differs), or its shapes
             do not fit the model.
     """
     checksum = path.with_suffix(".sha256")
     if checksum.exists() and path.exists() and checksum.read_text(encoding="utf-8").strip() != sha256(path):
-        raise ModelError(f"{path} is damaged: its SHA-256 is not the one beside it", "use another checkpoint")
+        raise ModelError(f"{path} is damaged: its SHA-256 does not match", "use another checkpoint")
     try:
         model.load_state_dict(expand(load_file(path)))
     except Exception as error:  # safetensors raises its own unexported kinds

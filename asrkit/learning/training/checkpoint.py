@@ -1,4 +1,4 @@
-"""Checkpoints: folders that appear whole or not at all, and the average of several."""
+"""Checkpoints: folders that appear only when complete, and the average of several."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from asrkit.recognition.parts import checkpoints
 
 @dataclass
 class TrainState:
-    """Where training stands. With the weights and the optimiser this is all that resuming needs.
+    """Progress of a training. Together with the weights and the optimiser it is all that resuming needs.
 
-    Random numbers need no state: every update seeds itself from the seed and its own number.
+    Random numbers need no state: every update seeds itself from the seed and its number.
 
     Attributes:
         step: updates done.
-        epoch: the epoch under way, from 0.
+        epoch: the current epoch, from 0.
         batch: batches of that epoch already used.
         seconds: training time so far.
         plateau: factor on the learning rate (plateau schedule).
         stalled: epochs since the dev error last improved.
         skipped: batches skipped in a row for a non-finite loss.
-        dev: dev error (with CTC-CRF, loss) after each epoch that ended, as [step, error].
-        finished: no more updates are to come.
+        dev: dev error (with CTC-CRF, loss) after each finished epoch, as [step, error].
+        finished: training has ended.
     """
 
     step: int = 0
@@ -96,7 +96,7 @@ def load_checkpoint(
     scaler: Any,
     device: torch.device,
 ) -> TrainState:
-    """Put a checkpoint back into all three. Raises ModelError when it does not fit."""
+    """Restore all three from a checkpoint. Raises ModelError when it does not fit."""
     load_weights(checkpoint / "model.safetensors", model)
     try:
         saved = torch.load(checkpoint / "optimizer.pt", map_location=device, weights_only=True)

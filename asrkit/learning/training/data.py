@@ -1,7 +1,7 @@
-"""From features to batches: which utterances, in which order, at which speed, with which masks.
+"""Batches from features: their utterances, order, speeds and masks.
 
-Everything random here is drawn from the seed, the epoch and the utterance alone, so that a run that was
-stopped and resumed, or split over several processes, sees the very same batches.
+All random numbers follow from the seed, the epoch and the utterance, so that a resumed run, or one of several
+processes, gets the same batches.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from asrkit.learning.padding import pad_tokens
 from asrkit.recognition.align.frames import perturbed
 from asrkit.recognition.audio.utterance import Utterance
 
-ROUND = 16  # frames; lengths are padded to a multiple, since oneDNN compiles its code anew for each length
+ROUND = 16  # frames; lengths are padded to a multiple, since oneDNN compiles code for every new length
 
 
 class Item(NamedTuple):
-    """One utterance (its place in the set) at one speed."""
+    """One utterance (its index in the set) at one speed."""
 
-    place: int
+    utterance: int
     speed: float
 
 
 class Changes(NamedTuple):
-    """How a batch is changed at random: its utterances seen `views` times, each time differently."""
+    """Random augmentation of a batch, with `views` different copies of each utterance."""
 
     augment: AugmentConfig | None = None
     seed: int = 0
@@ -44,7 +44,7 @@ class Changes(NamedTuple):
 
 
 class Source(ABC):
-    """Utterances of a set, made into batches.
+    """Batches of the utterances of a set.
 
     Args:
         utterances: the set, in a fixed order.
@@ -69,7 +69,7 @@ class Source(ABC):
     ) -> list[list[Item]]:
         """Pack the set into batches of similar length, each at most `batch_seconds` with its padding.
 
-        Lengths are jittered by ±10 % before sorting so that an utterance meets new company each epoch.
+        Lengths are jittered by ±10 % before sorting, so that batches differ between epochs.
         """
         rng = np.random.default_rng([seed, epoch])
         chosen = rng.choice(np.asarray(speeds), len(self.seconds))
@@ -96,12 +96,12 @@ class Source(ABC):
         return [Item(int(i), 1.0) for i in order[:count]]
 
     def cost(self, items: Sequence[Item]) -> float:
-        """Seconds of audio that a batch holds, its padding counted."""
-        return len(items) * max(self.seconds[i] / speed for i, speed in items)
+        """Seconds of audio in a batch, padding included."""
+        return len(items) * float(max(self.seconds[i] / speed for i, speed in items))
 
     @abstractmethod
     def batch(self, items: Sequence[Item], changes: Changes | None = None) -> Batch:
-        """The batch of `items`, padded, and changed at random if asked."""
+        """The padded batch of `items`, augmented as in `changes`."""
 
 
 class SpeechSource(Source):
@@ -110,10 +110,10 @@ class SpeechSource(Source):
     Args:
         utterances: the set, in a fixed order.
         tokens: token ids of each.
-        features: those of every utterance at speed 1 (and at other speeds, if they are asked for).
+        features: of every utterance at speed 1, and at other speeds if used.
         cmvn: normalisation.
-        labels: for a frame head, the label of each feature frame of each utterance.
-        centres: of the filters in Hz, for changes of the speaker.
+        labels: labels of the feature frames of each utterance, for a frame head.
+        centres: of the filters in Hz, for VTLP.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class SpeechSource(Source):
         self.features, self.cmvn, self.labels, self.centres = features, cmvn, labels, centres
 
     def batch(self, items: Sequence[Item], changes: Changes | None = None) -> Batch:
-        """Read, normalise and, if asked, change and mask the features of `items`, and pad them together."""
+        """Read, augment, normalise, mask and pad the features of `items`."""
         augment, seed, epoch, views = changes or Changes()
         seconds = sum(self.seconds[i] / speed for i, speed in items)
         seeds = [

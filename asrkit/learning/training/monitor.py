@@ -1,4 +1,4 @@
-"""What a person sees of a training: metrics.jsonl, curves, a progress bar, TensorBoard if asked for."""
+"""Progress of a training: metrics.jsonl, curves, a progress bar, TensorBoard."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ REDRAW = 20.0  # seconds between two drawings of the curves
 class Monitor:
     """Records and shows progress. With ``show=False`` (other processes than the first) it does nothing.
 
-    Lines of metrics.jsonl are written together with each checkpoint, and lines beyond the checkpoint that
-    a run resumes from are dropped, so the file never tells of updates that did not count.
+    metrics.jsonl is written with each checkpoint, and lines after the checkpoint that a run resumes from are
+    dropped, so that it never lists updates that were lost.
     """
 
     def __init__(
@@ -99,14 +99,14 @@ class Monitor:
         self.clock = time.monotonic()
 
     def say(self, text: str) -> None:
-        """One line for train.log and, when no progress bar runs, for stderr."""
+        """One line for train.log and stderr."""
         if self.show:
             self.console.print(text, highlight=False, soft_wrap=True)
             with (self.folder / "train.log").open("a", encoding="utf-8") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
     def flush(self, done: bool) -> None:
-        """Write metrics.jsonl, and redraw the curves unless that was a moment ago."""
+        """Write metrics.jsonl, and redraw the curves if the last drawing is old."""
         if not self.show:
             return
         with atomic_write(self.metrics) as file:

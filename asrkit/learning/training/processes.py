@@ -1,4 +1,4 @@
-"""Several processes as one: the little that the loop needs of torch.distributed.
+"""Training in several processes: the parts of torch.distributed that the loop needs.
 
 ``torchrun`` starts them and sets RANK, WORLD_SIZE and LOCAL_RANK; without it there is one process.
 """
@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 
 def start_processes() -> tuple[int, int]:
-    """Join the group torchrun describes. Returns (rank, number of processes)."""
+    """Join the process group of torchrun. Returns (rank, number of processes)."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
@@ -36,6 +36,6 @@ def total(values: list[float], device: torch.device) -> list[float]:
 
 
 def wait() -> None:
-    """Until all processes are here."""
+    """Block until all processes get here."""
     if dist.is_initialized():
         dist.barrier()

@@ -1,4 +1,4 @@
-"""Learning rate over time, as a pure function of the update's number."""
+"""Learning rate as a function of the update's number."""
 
 from __future__ import annotations
 

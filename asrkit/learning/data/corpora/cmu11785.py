@@ -137,7 +137,7 @@ def feature_dim(source: Path, subset: str) -> int:
             "two-dimensional arrays are needed, one an utterance",
         )
     widths = Counter(shape[-1] for shape in shapes)
-    return max(sizes, key=lambda size: (sizes[size], widths[size]))
+    return int(max(sizes, key=lambda size: (sizes[size], widths[size])))
 
 
 def submission(source: Path, config: Config) -> CourseSubmission:

@@ -9,17 +9,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrkit.config import LstmDecoderConfig
+from asrkit.learning.models.attention import split_heads
 from asrkit.learning.models.encoded import Encoded
 from asrkit.learning.padding import valid_mask
 
 
 class SpellerState(NamedTuple):
-    """What K hypotheses need to go on.
+    """State of K hypotheses.
 
     Attributes:
         hidden: of each layer, output and cell f32[K, D].
-        context: f32[K, M], what was last seen of the memory.
-        weights: f32[K, H, T'], where.
+        context: f32[K, M], the last context vector.
+        weights: f32[K, H, T'], the last attention weights.
         memory, keys: f32[1 or K, T', M] and f32[1 or K, H, T', D / H].
         valid: bool[1 or K, 1, T'].
     """
@@ -38,11 +39,11 @@ class SpellerState(NamedTuple):
 
 
 class Attention(nn.Module):
-    """Where to look, from what was said so far.
+    """Attention weights over the encoder's output, from the decoder's state.
 
     - ``dot``: q·k / sqrt(D / H) (Luong et al. 2015; scaled as by Vaswani et al. 2017, equation 1);
     - ``additive``: v·tanh(q + k) (Bahdanau et al. 2015, appendix A.1.2);
-    - ``location``: v·tanh(q + k + f), f seen in the last weights through a convolution (Chorowski et al.
+    - ``location``: v·tanh(q + k + f), f a convolution of the last weights (Chorowski et al.
       2015, equations 8 and 9).
     """
 
@@ -58,8 +59,8 @@ class Attention(nn.Module):
             self.seen = nn.Linear(filters, size, bias=False)
 
     def keys(self, memory: Tensor) -> Tensor:
-        """f32[B, H, T', D / H], computed once an utterance."""
-        return self.key(memory).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        """f32[B, H, T', D / H], computed once per utterance."""
+        return split_heads(self.key(memory), self.heads)
 
     def forward(
         self, x: Tensor, memory: Tensor, keys: Tensor, valid: Tensor, last: Tensor
@@ -71,8 +72,8 @@ class Attention(nn.Module):
         else:
             summed = q[:, :, None] + keys
             if self.kind == "location":
-                seen = self.filter(last.flatten(0, 1)[:, None].to(q.dtype)).transpose(1, 2)
-                summed = summed + self.seen(seen).unflatten(0, (len(q), self.heads))
+                filtered = self.filter(last.flatten(0, 1)[:, None].to(q.dtype)).transpose(1, 2)
+                summed = summed + self.seen(filtered).unflatten(0, (len(q), self.heads))
             scores = torch.einsum("khtd,hd->kht", summed.tanh(), self.energy.to(summed.dtype))
         weights = scores.float().masked_fill(~valid, -torch.inf).softmax(dim=-1)
         context = weights.to(memory.dtype) @ memory.expand(len(q), -1, -1)
@@ -105,14 +106,14 @@ class LstmDecoder(nn.Module):
 
     def forward(self, tokens: Tensor, encoded: Encoded) -> Tensor:
         """All logits. In training each token after the first is, with probability `scheduled_sampling`, not
-        the one given but one drawn from the model's own last output (Bengio et al. 2015)."""
+        the given one but one drawn from the model's last output (Bengio et al. 2015)."""
         state, outputs = self.start(encoded), list[Tensor]()
         for position in range(tokens.shape[1]):
             token = tokens[:, position]
             if self.training and self.config.scheduled_sampling and position:
                 drawn = torch.multinomial(outputs[-1].detach().softmax(dim=-1), 1)[:, 0]
-                own = torch.rand(len(token), device=token.device) < self.config.scheduled_sampling
-                token = torch.where(own, drawn, token)
+                use = torch.rand(len(token), device=token.device) < self.config.scheduled_sampling
+                token = torch.where(use, drawn, token)
             logits, state = self.step(token, state)
             outputs.append(logits)
         return torch.stack(outputs, dim=1)
@@ -121,7 +122,7 @@ class LstmDecoder(nn.Module):
         """The state before the first token; the encoder's output is of one utterance or of each row."""
         memory = encoded.out
         zeros = memory.new_zeros(len(memory), self.config.hidden)
-        # An utterance without frames looks at its padding, since nothing cannot be looked at.
+        # An utterance without frames attends to its padding: a softmax needs a frame.
         valid = valid_mask(encoded.lens.clamp(min=1), memory.shape[1])[:, None]
         return SpellerState(
             [(zeros, zeros)] * self.config.layers,

@@ -1,7 +1,7 @@
-"""Transformer decoder (Vaswani et al. 2017, section 3.1), pre-norm; or the same with LSTMs looking back.
+"""Transformer decoder (Vaswani et al. 2017, section 3.1), pre-norm; or with LSTMs in place of self-attention.
 
-Without an encoder it is a language model: the cross-attention is left out. Weights trained that way fit a
-decoder of the same shape, whose cross-attention is then the only part to start afresh.
+Without an encoder it is a language model and has no cross-attention. Weights trained that way fit a decoder
+of the same shape, in which only the cross-attention is new.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from asrkit.learning.padding import valid_mask
 
 
 class DecoderState(NamedTuple):
-    """What K hypotheses need to go on.
+    """State of K hypotheses.
 
     Attributes:
-        past: of each layer, what its look back needs: [K, …] each.
+        past: of each layer, the cache of its self-attention or LSTM: [K, …] each.
         memory: of each layer, keys and values of the encoder's output [1 or K, …]; None: a language model.
         valid: bool[1 or K, T'].
         length: tokens read.
@@ -48,7 +48,8 @@ class Recurrence(nn.Module):
         self.lstm = nn.LSTM(dim, dim, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.lstm(x)[0]
+        x, _ = self.lstm(x)
+        return x
 
     def step(self, x: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
         before = None if past is None else (past[0].transpose(0, 1), past[1].transpose(0, 1))
@@ -57,7 +58,7 @@ class Recurrence(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Looks back over the tokens, then at the encoder's output, then feeds forward: residual branches."""
+    """Residual branches: self-attention (or an LSTM) over tokens, cross-attention, feed-forward."""
 
     def __init__(self, config: TransformerDecoderConfig, memory_dim: int) -> None:
         super().__init__()
@@ -84,14 +85,15 @@ class DecoderLayer(nn.Module):
         return self.attend.module.remember(encoded.out)
 
     def weights(self, x: Tensor, memory: Cache, valid: Tensor | None) -> Tensor:
-        """The weights f32[B, H, U, T'] with which this layer looks at the encoder's output."""
+        """The attention weights f32[B, H, U, T'] of this layer over the encoder's output."""
         assert self.attend is not None
         return self.attend.module.weights(self.attend.norm(self.look_back(x)), memory, valid)
 
     def _after(self, x: Tensor, memory: Cache | None, valid: Tensor | None) -> Tensor:
         if self.attend is not None and memory is not None:
             x = self.attend(x, memory, valid)
-        return self.feed(x)
+        x = self.feed(x)
+        return x
 
 
 class TransformerDecoder(nn.Module):
@@ -117,7 +119,8 @@ class TransformerDecoder(nn.Module):
         x, memory, valid = self._embed(tokens, 0), self._remember(encoded), _valid(encoded)
         for layer, remembered in zip(self._layers, memory, strict=True):
             x = layer(x, remembered, valid)
-        return self.out(self.norm(x)).float()
+        logits: Tensor = self.out(self.norm(x))
+        return logits.float()
 
     def start(self, encoded: Encoded | None = None) -> DecoderState:
         """The state before the first token; the encoder's output is of one utterance or of each row."""
@@ -143,10 +146,11 @@ class TransformerDecoder(nn.Module):
         return torch.cat(maps, dim=1)
 
     def _embed(self, tokens: Tensor, first: int) -> Tensor:
-        x = self.embed(tokens)
+        x: Tensor = self.embed(tokens)
         if self.absolute:
             x = x + sinusoids(tokens.shape[1], self.dim, first).to(x)
-        return self.dropout(x)
+        x = self.dropout(x)
+        return x
 
     def _remember(self, encoded: Encoded | None) -> Sequence[Cache | None]:
         return [None if encoded is None else layer.remember(encoded) for layer in self._layers]
@@ -157,5 +161,5 @@ class TransformerDecoder(nn.Module):
 
 
 def _valid(encoded: Encoded | None) -> Tensor | None:
-    """bool[B, T']; an utterance without frames looks at its padding, since nothing cannot be looked at."""
+    """bool[B, T']; an utterance without frames attends to its padding: a softmax needs a frame."""
     return None if encoded is None else valid_mask(encoded.lens.clamp(min=1), encoded.out.shape[1])

@@ -27,7 +27,8 @@ class ResidualBlock(nn.Module):
         y = mask_padding(self.norm(x), lens)
         y = F.gelu(self.conv1(y.transpose(1, 2)).transpose(1, 2))
         y = self.conv2(mask_padding(y, lens).transpose(1, 2)).transpose(1, 2)
-        return x + y
+        x = x + y
+        return x
 
 
 class Embedding(nn.Module):

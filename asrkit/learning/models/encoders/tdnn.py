@@ -1,9 +1,9 @@
 """Factorised time-delay neural network.
 
 Povey et al. 2018, "Semi-orthogonal low-rank matrix factorization for deep neural networks": wide layers with
-narrow linear ones between them, each of whose products sees one neighbouring frame. Here the residual path
-runs along the narrow ones, and layer norms stand in for the constraint on the factors. The context ends
-`layers` + 1 frames or so to either side: a model that cannot learn sentences by heart.
+narrow linear ones between them; each product sees one neighbouring frame. Here the residual path connects the
+narrow layers, and layer norms replace the constraint on the factors. The context is about `layers` + 1 frames
+to either side, too short to memorise sentences.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from asrkit.learning.padding import mask_padding
 
 
 class TimeDelay(nn.Module):
-    """[B, T, D] -> [B, T, D] by way of a wide layer; it sees the frame before, its answer that after."""
+    """[B, T, D] -> [B, T, D] through a wide layer that sees the previous frame; its output sees the next."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class TimeDelay(nn.Module):
 
     def forward(self, x: Tensor, lens: Tensor) -> Tensor:
         x = F.relu(self.wide(torch.cat([F.pad(x, (0, 0, 1, 0))[:, :-1], x], dim=-1)))
-        # What the frame after gives is moved, not that wide frame itself; padding would come in with it.
+        # The product of the next frame is shifted, not the wide frame itself, whose padding is not zero.
         this, after = F.linear(x, torch.cat(self.narrow.weight.chunk(2, dim=1))).chunk(2, dim=-1)
         after = mask_padding(after, lens)
         return this + F.pad(after, (0, 0, 0, 1))[:, 1:] + self.narrow.bias

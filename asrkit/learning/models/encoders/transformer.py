@@ -27,7 +27,8 @@ class TransformerBlock(nn.Module):
         self.feed = Branch(config.dim, FeedForward(config.dim, config.ff, config.dropout), *drops)
 
     def forward(self, x: Tensor, lens: Tensor, valid: Tensor) -> Tensor:
-        return self.feed(self.attend(x, valid))
+        x = self.feed(self.attend(x, valid))
+        return x
 
 
 class ConformerBlock(TransformerBlock):
@@ -43,14 +44,15 @@ class ConformerBlock(TransformerBlock):
 
     def forward(self, x: Tensor, lens: Tensor, valid: Tensor) -> Tensor:
         x = self.attend(self.first(x), valid)
-        return self.norm(self.feed(self.convolve(x, lens)))
+        x = self.norm(self.feed(self.convolve(x, lens)))
+        return x
 
 
 class TransformerEncoder(nn.Module):
     """(feats f32[B, T, F], lens) -> (out f32[B, T', D], lens), T' = ceil(T / factor).
 
-    With `halved` blocks, those before the last run on frames joined in pairs, and what they found is parted
-    again and added to the frames (Kim et al. 2022, "Squeezeformer", section 3.1.1).
+    With `halved` blocks, those before the last run on frames joined in pairs; their output is split into
+    frames again and added (Kim et al. 2022, "Squeezeformer", section 3.1.1).
     """
 
     def __init__(self, config: TransformerConfig, input_dim: int) -> None:
@@ -88,7 +90,7 @@ class TransformerEncoder(nn.Module):
 
     @staticmethod
     def _through(blocks: nn.ModuleList, x: Tensor, lens: Tensor) -> Tensor:
-        # An utterance without frames looks at its padding, since nothing cannot be looked at.
+        # An utterance without frames attends to its padding: a softmax needs a frame.
         valid = valid_mask(lens.clamp(min=1), x.shape[1])
         for block in blocks:
             x = block(x, lens, valid)
