@@ -210,8 +210,8 @@ BUGS = [
     Bug(
         "location attention: blind to where it looked",
         "learning/models/decoders/lstm.py",
-        "summed = summed + self.seen(seen)",
-        "summed = summed + 0 * self.seen(seen)",
+        "summed = summed + self.seen(filtered)",
+        "summed = summed + 0 * self.seen(filtered)",
         ATTENTION,
     ),
     Bug(

@@ -50,8 +50,8 @@ def distort(
     VTLP is :func:`warp`. Powers of speech, echo and noise add up in a band on average, so the others need no
     audio either. The room is a tail of power that decays exponentially (Polack's model; Lebart et al., "A new
     method based on spectral subtraction for speech dereverberation", 2001), 0 to 15 dB softer than the
-    speech. The noise is stationary, with a random tilt of up to 20 dB over the band. A gain adds a constant to
-    every logarithm.
+    speech. The noise is stationary, with a random tilt of up to 20 dB over the band. A gain adds a constant
+    to every logarithm.
 
     Args:
         feats: natural logarithms of powers f32[T, F] of one utterance, before normalisation.
