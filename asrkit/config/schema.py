@@ -6,6 +6,23 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from asrkit.config.decoders import DECODERS
+
+CORPORA = (
+    "an4",
+    "cmu11785",
+    "folder",
+    "jsonl",
+    "kaldi",
+    "librispeech",
+    "ljspeech",
+    "prompts",
+    "shar",
+    "table",
+    "wsj",
+)
+NORMALIZERS = ("none", "english", "upper", "lower")
+
 
 def option(
     default: Any,
@@ -30,7 +47,7 @@ def section(kind: type) -> Any:
 
 @dataclass
 class CorpusConfig:
-    name: str = option("folder", "corpus reader, one of asrkit.learning.data.corpora.CORPORA")
+    name: str = option("folder", "corpus reader", choices=CORPORA)
     path: str = option(
         "", "folder or archive below --data, or an absolute path; empty: the reader's usual name"
     )
@@ -47,9 +64,7 @@ class CorpusConfig:
 
 @dataclass
 class TextConfig:
-    normalizer: str = option(
-        "english", "text normalisation, one of asrkit.recognition.text.normalize.NORMALIZERS"
-    )
+    normalizer: str = option("english", "text normalisation", choices=NORMALIZERS)
     tokenizer: str = option("char", "token unit", choices=("char", "phone", "word", "bpe", "unigram"))
     vocab_size: int = option(500, "sub-word vocabulary size (bpe, unigram)", low=8)
     lexicon: str = option("", "pronunciation file `word p h o n e s`; empty: CMUdict (phone)")
@@ -210,13 +225,13 @@ class TransformerDecoderConfig:
 class ModelConfig:
     encoder: str = option(
         "pyramid",
-        "encoder, one of asrkit.learning.models.asr.ENCODERS",
+        "encoder",
         choices=("mlp", "pyramid", "tdnn", "transformer", "conformer"),
     )
-    heads: list[str] = option(["ctc"], "output heads: frame, ctc, attention")
+    heads: list[str] = option(["ctc"], "output heads", choices=("ctc", "attention", "frame"))
     decoder: str = option(
         "transformer",
-        "attention head, one of asrkit.learning.models.asr.ATTENTION_DECODERS",
+        "decoder of the attention head",
         choices=("lstm", "transformer"),
     )
     ctc_weight: float = option(0.3, "share of CTC in the loss beside attention", low=0, high=1)
@@ -374,7 +389,7 @@ class LmConfig:
 
 @dataclass
 class DecodeConfig:
-    decoder: str = option("ctc-greedy", "decoder, one of asrkit.recognition.decoding.DECODERS")
+    decoder: str = option("ctc-greedy", "decoder", choices=tuple(DECODERS))
     beam_size: int = option(10, "hypotheses kept", low=1)
     beam_threshold: float = option(
         50.0,
@@ -410,7 +425,7 @@ class DecodeConfig:
         low=0,
         high=8,
     )
-    also: list[str] = option([], "further decoders reported beside the first")
+    also: list[str] = option([], "further decoders reported beside the first", choices=tuple(DECODERS))
     tune: dict[str, list[float]] = option(
         {}, "weights tuned on the dev sets before anything is tested: name -> values tried"
     )
@@ -434,7 +449,8 @@ class AlignConfig:
 class ScoreConfig:
     units: list[str] = option(
         ["word", "char"],
-        "units of error: word, char, phone, phone39 (folded as TIMIT's); the first is the main one",
+        "units of error; phone39: phones folded as TIMIT's; the first is the main one",
+        choices=("word", "char", "phone", "phone39"),
     )
     similarity: bool = option(
         False, "report string similarities (Jaccard, cosine, Damerau-Levenshtein) beside the error rates"

@@ -451,11 +451,11 @@ WRONG = {
     "lm.kind=trigram": ("lm.kind=trigram: not a choice", "word-ngram"),
     "lm.order=9": ("lm.order=9: above 8", "8"),
     "lm.rescorer.kind=lstm": ("lm.rescorer without an n-gram model of words", "lm.kind=word-ngram"),
-    "decode.rescorer_share=0.5": ("decode.rescorer_share, but there is no lm.rescorer", "lm.rescorer.kind"),
+    "decode.rescorer_share=0.5": ("decode.rescorer_share, but lm.rescorer.kind is none", "lm.rescorer.kind"),
 }
 ATTENTION = ["model.heads=[attention,ctc]", "decode.decoder=joint", "decode.also=[]"]
 WRONG_TOGETHER = {
-    ("model.decoder=lstm", "model.lm_share=0.2"): "an LSTM speller, which cannot do without an encoder",
+    ("model.decoder=lstm", "model.lm_share=0.2"): "an LSTM decoder, which needs an encoder",
     ("lm.kind=token-ngram", "model.decoder_from_lm=true"): "the attention head and the language model differ",
     ("lm.kind=lstm", "model.decoder_from_lm=true"): "the attention head and the language model differ",
     ("lm.kind=transformer", "model.decoder_from_lm=true", "lm.model.dim=64"): "model.decoder_from_lm",

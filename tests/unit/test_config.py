@@ -6,9 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from asrkit.config import Config, difference, keys, load_config, parse_config, to_yaml, validate, value
+from asrkit.config import (
+    Config,
+    difference,
+    keys,
+    load_config,
+    parse_config,
+    schema,
+    to_yaml,
+    validate,
+    value,
+)
 from asrkit.errors import ConfigError, UsageError
+from asrkit.learning.data.corpora import CORPORA
+from asrkit.learning.models.asr import ATTENTION_DECODERS, ENCODERS
 from asrkit.learning.recipe.library import find_recipe, fragments, recipes
+from asrkit.recognition.text.normalize import NORMALIZERS
 
 WRONG = {
     "train.lrr=1": ("unknown key: train.lrr", "train.lr"),
@@ -44,6 +57,33 @@ def test_wrong_settings_are_refused_with_the_nearest_choice(word: str) -> None:
     assert message in caught.value.message
     assert hint in caught.value.hint
     assert "\n" not in caught.value.message + caught.value.hint
+
+
+def test_names_are_those_of_the_tables_they_choose_from() -> None:
+    assert tuple(CORPORA) == schema.CORPORA
+    assert tuple(NORMALIZERS) == schema.NORMALIZERS
+    known = keys(Config)
+    assert known["model.encoder"].metadata["choices"] == tuple(ENCODERS)
+    assert set(known["model.decoder"].metadata["choices"]) == ATTENTION_DECODERS.keys()
+
+
+@pytest.mark.parametrize(
+    ("used", "wrong", "message"),
+    [
+        ("model.encoder=conformer", "model.conformer.kernel=4", "model.conformer.kernel is even"),
+        ("model.encoder=transformer", "model.transformer.dim=146", "model.transformer.dim"),
+        ("model.encoder=tdnn", "model.tdnn.factor=3", "model.tdnn.factor is not a power of 2"),
+        ("model.encoder=pyramid", "model.pyramid.pyramid_layers=3", "model.pyramid.pyramid_layers"),
+        ("model.heads=[ctc,attention]", "model.transformer_decoder.heads=5", "model.transformer_decoder"),
+    ],
+)
+def test_only_shapes_in_use_are_checked(tmp_path: Path, used: str, wrong: str, message: str) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.touch()
+    other = "model.encoder=tdnn" if "pyramid" in used else "model.encoder=pyramid"
+    load_config(recipe, (other, wrong))
+    with pytest.raises(ConfigError, match=message):
+        load_config(recipe, (used, wrong))
 
 
 @pytest.mark.parametrize("name", recipes())
