@@ -76,13 +76,13 @@ def command(
     """
     from asrkit.prepare.recipe import prepare_recipe
     from asrkit.prepare.report import next_step, report
-    from asrkit.prepare.survey import Wishes
+    from asrkit.prepare.survey import Options
     from asrkit.progress import tell
 
     recipe = output or Path(f"{folder.resolve().name}-recipe")
-    wishes = Wishes(shape or "", dev, test, seed, normalizer or "", sample_rate or 0, max_seconds)
-    found = prepare_recipe(folder, recipe, wishes, force)
-    for line in report(found):
+    options = Options(shape or "", dev, test, seed, normalizer or "", sample_rate or 0, max_seconds)
+    survey = prepare_recipe(folder, recipe, options, force)
+    for line in report(survey):
         tell(line)
     tell(f"written to {recipe}; next:")
     tell(f"  {next_step(recipe)}")

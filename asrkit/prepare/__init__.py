@@ -1,0 +1,1 @@
+"""From a folder of recordings and transcripts to a recipe."""

@@ -1,4 +1,4 @@
-"""A recipe for a folder of one's own recordings and transcripts. The folder itself is not changed."""
+"""A recipe for a folder of recordings and transcripts. The folder itself is not changed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any
 from asrkit.errors import UsageError
 from asrkit.files import atomic_write
 from asrkit.prepare.report import readme, report
-from asrkit.prepare.survey import Found, Wishes, encodes, look
+from asrkit.prepare.survey import Options, Survey, encodes, survey_folder
 from asrkit.recognition.audio.utterance import Utterance
 
 
 @dataclass(frozen=True)
 class Size:
-    """How a recipe begins for so much speech; places to start from, not the outcome of a search.
+    """Initial settings for an amount of speech; they are not tuned.
 
     Attributes:
-        hours: of speech to train on, at most.
-        base: the fragment of each section.
+        hours: training speech, at most.
+        base: fragment of each section.
         lines: further lines of ``recipe.yaml``.
     """
 
@@ -55,42 +55,42 @@ SIZES = (
 )
 
 
-UNPARTED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")  # by Unicode's names
+UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")  # by Unicode's names
 
 
-def prepare_recipe(folder: Path, recipe: Path, wishes: Wishes, force: bool = False) -> Found:
-    """Look at `folder`, and write a recipe for what is in it to `recipe`.
+def prepare_recipe(folder: Path, recipe: Path, options: Options, force: bool = False) -> Survey:
+    """Survey `folder`, and write a recipe for its content to `recipe`.
 
     Args:
         folder: recordings and transcripts; nothing in it is changed.
         recipe: the new folder: recipe.yaml, run.sh, README.md, data/<set>.jsonl, report.txt, left-out.jsonl.
-        wishes: what to do otherwise than by what is found.
-        force: write though `recipe` is there already.
+        options: choices that are not left to the survey.
+        force: overwrite an existing recipe.
 
     Raises:
-        DataError: no audio, no transcripts, or too little of both.
-        UsageError: `recipe` is in the way or in `folder`, or a wish that cannot be.
+        DataError: no audio, no transcripts, or too little of either.
+        UsageError: `recipe` exists or is in `folder`, or an option is invalid.
     """
-    _refuse_places(folder, recipe, force)
-    found = look(folder, wishes)
-    write_recipe(found, recipe)
-    return found
+    _refuse_paths(folder, recipe, force)
+    survey = survey_folder(folder, options)
+    write_recipe(survey, recipe)
+    return survey
 
 
-def write_recipe(found: Found, recipe: Path) -> None:
+def write_recipe(survey: Survey, recipe: Path) -> None:
     """Write the files of a recipe, recipe.yaml last."""
-    for name, utterances in found.sets.items():
+    for name, utterances in survey.sets.items():
         with atomic_write(recipe / "data" / f"{name}.jsonl") as file:
             file.writelines(_json_line(_manifest_entry(utterance)) for utterance in utterances)
     with atomic_write(recipe / "left-out.jsonl") as file:
         file.writelines(
-            _json_line({"id": skip.id, "kind": skip.kind, "reason": skip.reason}) for skip in found.dropped
+            _json_line({"id": skip.id, "kind": skip.kind, "reason": skip.reason}) for skip in survey.skipped
         )
     for name, lines in {
-        "report.txt": report(found),
-        "README.md": readme(found, recipe),
+        "report.txt": report(survey),
+        "README.md": readme(survey, recipe),
         "run.sh": RUN.splitlines(),
-        "recipe.yaml": recipe_lines(found),
+        "recipe.yaml": recipe_lines(survey),
     }.items():
         with atomic_write(recipe / name) as file:
             file.write("\n".join(lines) + "\n")
@@ -98,47 +98,47 @@ def write_recipe(found: Found, recipe: Path) -> None:
 
 
 RUN = """#!/usr/bin/env bash
-# The same as `asrkit train` with this folder, for hands used to Kaldi and ESPnet:
+# Runs `asrkit train` on this folder, with the options of Kaldi and ESPnet:
 #   ./run.sh --stage 3 --stop-stage 6 [--skip-stages "4"] [--ngpu 0] [key=value ...]
 set -euo pipefail
 exec "${PYTHON:-python3}" -m asrkit train "$(dirname "$0")" "$@"
 """
 
 
-def recipe_lines(found: Found) -> list[str]:
-    """What recipe.yaml says."""
-    hours = sum(u.duration for u in found.utterances("train")) / 3600
+def recipe_lines(survey: Survey) -> list[str]:
+    """The lines of recipe.yaml."""
+    hours = sum(u.duration for u in survey.utterances("train")) / 3600
     size = next(size for size in SIZES if hours <= size.hours)
     base = dict(size.base)
-    if found.sample_rate < 16000:
+    if survey.sample_rate < 16000:
         base["features"] = "fbank40"  # 80 filters are finer than the spectrum of 25 ms at 8 kHz
     sections = ", ".join(f"{section}: {fragment}" for section, fragment in base.items())
-    units = "word, char" if has_words(u.text for u in found.utterances()) else "char"
+    units = "word, char" if has_words(u.text for u in survey.utterances()) else "char"
     return [
-        "# Written by `asrkit prepare`. Settings to start from: change them at will, see `asrkit config`.",
+        "# Written by `asrkit prepare`. Initial settings: change them as needed, see `asrkit config`.",
         f"base: {{{sections}}}",
         "corpus:",
         "  name: jsonl",
         "  path: data",
         *(
-            f"  {role}: {json.dumps(found.roles[role], ensure_ascii=False)}"
+            f"  {role}: {json.dumps(survey.roles[role], ensure_ascii=False)}"
             for role in ("train", "dev", "test")
         ),
-        f"text: {{tokenizer: char, normalizer: {found.normalizer}}}",
-        f"features: {{sample_rate: {found.sample_rate}}}",
-        f"check: {{max_seconds: {found.wishes.max_seconds:g}}}",
+        f"text: {{tokenizer: char, normalizer: {survey.normalizer}}}",
+        f"features: {{sample_rate: {survey.sample_rate}}}",
+        f"check: {{max_seconds: {survey.options.max_seconds:g}}}",
         *size.lines,
         f"score: {{units: [{units}]}}",
     ]
 
 
 def has_words(texts: Iterable[str]) -> bool:
-    """Whether the most letters are of a script that parts words by blanks."""
+    """Whether most letters are of a script that separates words by spaces."""
     letters = Counter("".join(character for text in texts for character in text if character.isalpha()))
     scripts = Counter[str]()
     for letter, count in letters.items():
         scripts[unicodedata.name(letter, "").partition(" ")[0]] += count
-    return 2 * sum(scripts[script] for script in UNPARTED) < scripts.total()
+    return 2 * sum(scripts[script] for script in UNSPACED) < scripts.total()
 
 
 def _manifest_entry(utterance: Utterance) -> dict[str, Any]:
@@ -160,14 +160,12 @@ def _json_line(value: Any) -> str:
     return (line if encodes(line) else json.dumps(value)) + "\n"
 
 
-def _refuse_places(folder: Path, recipe: Path, force: bool) -> None:
-    if any(place.resolve().is_relative_to(folder.resolve()) for place in (recipe, recipe / "data")):
+def _refuse_paths(folder: Path, recipe: Path, force: bool) -> None:
+    if any(path.resolve().is_relative_to(folder.resolve()) for path in (recipe, recipe / "data")):
         raise UsageError(
-            f"{recipe} would lie in {folder}, in which nothing is changed", "choose another place with -o"
+            f"{recipe} is in {folder}, which must not be changed", "choose another folder with -o"
         )
     if recipe.exists() and not recipe.is_dir():
-        raise UsageError(f"{recipe} is a file", "choose another place with -o")
+        raise UsageError(f"{recipe} is a file", "choose another folder with -o")
     if recipe.exists() and any(recipe.iterdir()) and not force:
-        raise UsageError(
-            f"{recipe} is there already", "choose another place with -o, or overwrite with --force"
-        )
+        raise UsageError(f"{recipe} exists", "choose another folder with -o, or overwrite with --force")

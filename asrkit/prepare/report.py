@@ -1,4 +1,4 @@
-"""What `asrkit prepare` found, in words: the report, and the README of the recipe."""
+"""The report of `asrkit prepare`, and the README of the recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from asrkit.learning.data.corpora.common import Skipped
-from asrkit.prepare.survey import Found, foreign_characters
+from asrkit.prepare.survey import Survey, foreign_characters
 from asrkit.recognition.audio.utterance import Utterance
 from asrkit.recognition.text.normalize import normalize
 
@@ -20,48 +20,48 @@ CHANNELS = {1: "mono", 2: "stereo"}
 COLUMNS = "  {:<16}{:>12}{:>10}{:>10}{:>12}"
 
 
-def report(found: Found) -> list[str]:
-    """Lines that say what was found, what was left out and why, and what was chosen."""
-    used = found.utterances()
-    others = f"; it could be read --as {' or '.join(found.others)} too" if found.others else ""
+def report(survey: Survey) -> list[str]:
+    """Lines of the report: the content of the folder, skipped entries with reasons, chosen settings."""
+    used = survey.utterances()
+    others = f"; --as {' or '.join(survey.alternatives)} fits too" if survey.alternatives else ""
     lines = [
-        f"{found.folder} is read as {found.shape}{others}",
-        *_table(found),
-        *_parts(found),
-        *_left_out(found.dropped),
-        *_audio(found, used),
-        *_text(found, used),
+        f"{survey.folder} is read as {survey.shape}{others}",
+        *_table(survey),
+        *_parts(survey),
+        *_skipped(survey.skipped),
+        *_audio(survey, used),
+        *_text(survey, used),
     ]
     return [_printable(line) for line in lines]
 
 
 def next_step(recipe: Path) -> str:
-    """The command to go on with."""
+    """The next command."""
     return f"asrkit train {shlex.quote(str(recipe))}"
 
 
-def readme(found: Found, recipe: Path) -> list[str]:
+def readme(survey: Survey, recipe: Path) -> list[str]:
     """The README of the recipe."""
     name = recipe.resolve().name
     return [
-        f"# {_printable(name)}: recordings of one's own",
+        f"# {_printable(name)}: your recordings",
         "",
-        "Written by `asrkit prepare`. `data/` has a manifest a set, with the paths of the recordings;",
-        "what was left out and why is in `left-out.jsonl`.",
+        "Written by `asrkit prepare`. `data/` has a manifest per set, with the paths of the recordings;",
+        "skipped entries and their reasons are in `left-out.jsonl`.",
         "",
         f"    {_printable(next_step(recipe))}",
         f"    asrkit decode --model exp/{_printable(shlex.quote(name))}/default my.wav",
         "",
-        "`recipe.yaml` holds settings to start from, chosen by the amount of speech; `asrkit config` tells",
-        "what else can be set.",
+        "`recipe.yaml` holds initial settings, chosen by the amount of speech; `asrkit config` shows all",
+        "settings.",
         "",
-        "    " + "\n    ".join(report(found)),
+        "    " + "\n    ".join(report(survey)),
     ]
 
 
-def _table(found: Found) -> list[str]:
-    rows = {name: found.sets[name] for role in ROLES for name in found.roles[role]} | {
-        "all": found.utterances()
+def _table(survey: Survey) -> list[str]:
+    rows = {name: survey.sets[name] for role in ROLES for name in survey.roles[role]} | {
+        "all": survey.utterances()
     }
     unit, seconds = ("hours", 3600) if _hours(rows["all"]) >= 1 else ("minutes", 60)
     lines = [COLUMNS.format("set", "utterances", unit, "speakers", "words")]
@@ -73,57 +73,58 @@ def _table(found: Found) -> list[str]:
     return lines
 
 
-def _parts(found: Found) -> list[str]:
+def _parts(survey: Survey) -> list[str]:
     lines = []
-    if found.made:
-        made = " and ".join(reversed(found.made))
-        lines.append(f"  {made} drawn by {found.split_by}, with seed {found.wishes.seed}")
-    if found.made and found.split_by == "recording" and any(u.speaker for u in found.utterances()):
+    if survey.drawn:
+        made = " and ".join(reversed(survey.drawn))
+        lines.append(f"  {made} drawn by {survey.split_by}, with seed {survey.options.seed}")
+    if survey.drawn and survey.split_by == "recording" and any(u.speaker for u in survey.utterances()):
         lines.append(
-            "    too few speakers for parts without common ones: results say little about other voices"
+            "    too few speakers for parts without common speakers: results do not apply to other voices"
         )
     lines += [
-        f"  {name}: left aside, {n:,} utterances; its name is of no part" for name, n in found.aside.items()
+        f"  {name}: not used, {n:,} utterances; its name stands for no part"
+        for name, n in survey.unused.items()
     ]
-    shared = _in_two_parts(found)
+    shared = _in_two_parts(survey)
     if shared:
         lines.append(f"  speakers in more than one part: {_some(sorted(shared))}")
-    elif any(u.speaker for u in found.utterances()):
+    elif any(u.speaker for u in survey.utterances()):
         lines.append("  no speaker is in two parts")
     return lines
 
 
-def _in_two_parts(found: Found) -> set[str]:
+def _in_two_parts(survey: Survey) -> set[str]:
     parts: dict[str, set[str]] = defaultdict(set)
     for role in ROLES:
-        for utterance in found.utterances(role):
+        for utterance in survey.utterances(role):
             parts[utterance.speaker].add(role)
     return {speaker for speaker, roles in parts.items() if speaker and len(roles) > 1}
 
 
-def _left_out(dropped: Sequence[Skipped]) -> list[str]:
-    if not dropped:
-        return ["  nothing was left out"]
+def _skipped(skipped: Sequence[Skipped]) -> list[str]:
+    if not skipped:
+        return ["  nothing was skipped"]
     kinds: dict[str, list[str]] = defaultdict(list)
-    for skip in dropped:
+    for skip in skipped:
         kinds[skip.kind or "other"].append(skip.id)
     counts = [f"    {kind}: {len(ids):,} ({_some(ids)})" for kind, ids in sorted(kinds.items())]
-    return [f"  left out: {len(dropped):,}", *counts]
+    return [f"  skipped: {len(skipped):,}", *counts]
 
 
-def _audio(found: Found, used: Sequence[Utterance]) -> list[str]:
-    infos = [found.audio[path] for path in dict.fromkeys(u.audio for u in used)]
+def _audio(survey: Survey, used: Sequence[Utterance]) -> list[str]:
+    infos = [survey.audio[path] for path in dict.fromkeys(u.audio for u in used)]
     seconds = [u.duration for u in used]
     return [
         f"  audio: {_counts(info.format for info in infos)}",
-        f"    {_counts(f'{info.sample_rate} Hz' for info in infos)}; trained at {found.sample_rate} Hz",
+        f"    {_counts(f'{info.sample_rate} Hz' for info in infos)}; trained at {survey.sample_rate} Hz",
         f"    {_counts(CHANNELS.get(info.channels, f'{info.channels} channels') for info in infos)}",
         f"    utterances of {min(seconds):.1f} to {max(seconds):.1f} s, the median {median(seconds):.1f} s",
     ]
 
 
-def _text(found: Found, used: Sequence[Utterance]) -> list[str]:
-    name = found.normalizer
+def _text(survey: Survey, used: Sequence[Utterance]) -> list[str]:
+    name = survey.normalizer
     texts = [normalize(u.text, name) for u in used]
     characters = Counter("".join(texts).replace(" ", ""))
     shown = [f"{character} {count:,}" for character, count in characters.most_common(SHOWN_CHARACTERS)]
@@ -134,12 +135,12 @@ def _text(found: Found, used: Sequence[Utterance]) -> list[str]:
     ]
     foreign = [foreign_characters(text, name) for text in texts]
     if any(foreign):
-        met = Counter(character for found in foreign for character in found)
+        met = Counter(character for strays in foreign for character in strays)
         hours = _hours([u for u, characters in zip(used, foreign, strict=True) if characters])
         listed = ", ".join(f"{character} {count:,}" for character, count in met.most_common(SHOWN_CHARACTERS))
         lines += [
-            f"    {sum(map(bool, foreign)):,} utterances ({hours:.2f} h) will be left out of training,"
-            f" for characters that {name} does not know:",
+            f"    {sum(map(bool, foreign)):,} utterances ({hours:.2f} h) will be excluded from training,"
+            f" because of characters outside the alphabet of {name}:",
             f"      {listed}",
             "    write numbers out, or keep all letters with --normalizer lower",
         ]
@@ -147,7 +148,7 @@ def _text(found: Found, used: Sequence[Utterance]) -> list[str]:
 
 
 def _printable(line: str) -> str:
-    """`line` with what cannot be shown, or not be written as UTF-8, escaped."""
+    """`line` with characters escaped that cannot be printed or written as UTF-8."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 

@@ -21,7 +21,8 @@ from families import PYRAMID, QUICK
 
 from asrkit.config import load_config
 from asrkit.learning.recipe.library import fragments
-from asrkit.prepare.survey import Wishes, choose_normalizer, existing_parts, hold_out, look
+from asrkit.prepare.split import existing_parts, hold_out
+from asrkit.prepare.survey import Options, choose_normalizer, survey_folder
 from asrkit.recognition.audio.utterance import Utterance
 
 SPEAKERS = ("ann", "bob", "cem", "dai", "eva")
@@ -138,7 +139,7 @@ def test_every_shape_becomes_a_recipe(name: str, tmp_path: Path, asrkit: Run) ->
     done = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "recipe", "--test", 20)
     assert done.code == 0, done.err
     assert f"is read as {shape}" in done.err
-    assert "nothing was left out" in done.err or name == "common-voice"
+    assert "nothing was skipped" in done.err or name == "common-voice"
     assert done.err.splitlines()[-1] == f"  asrkit train {tmp_path / 'recipe'}"
     assert state(tmp_path / "mine") == before
 
@@ -175,7 +176,7 @@ def test_a_shape_can_be_forced(tmp_path: Path, asrkit: Run) -> None:
     for name in SHORT:
         (tmp_path / "mine/wavs" / f"{name}.txt").write_text(TEXTS[name])
     told = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "a").err
-    assert "read as table; it could be read --as folder too" in told
+    assert "read as table; --as folder fits too" in told
     told = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "b", "--as", "folder").err
     assert "read as folder\n" in told and "unknown" in told, "wavs is no speaker"
     refused = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "c", "--as", "kaldi")
@@ -197,7 +198,7 @@ def test_parts_that_are_there_are_kept(tmp_path: Path, asrkit: Run) -> None:
         "audio of the dev part is not trained on"
     )
     assert "drawn" not in done.err
-    assert "validated: left aside, 10 utterances" in done.err
+    assert "validated: not used, 10 utterances" in done.err
     assert "speakers in more than one part: " in done.err
 
 
@@ -207,9 +208,9 @@ def test_missing_parts_are_drawn_from_the_training(tmp_path: Path) -> None:
         path = put(name, tmp_path / "mine" / part / SPOKEN[name] / "x.opus")  # the same names everywhere
         path.rename(path.with_name(f"{len(list(path.parent.iterdir()))}.opus"))
         (path.parent / f"{len(list(path.parent.iterdir()))}.txt").write_text(TEXTS[name])
-    found = look(tmp_path / "mine", Wishes())
+    found = survey_folder(tmp_path / "mine", Options())
     assert found.roles == {"train": ["train_a", "train_b"], "dev": ["dev"], "test": ["eval92"]}
-    assert len(found.sets["eval92"]) == 2 and found.made == ["dev"]
+    assert len(found.sets["eval92"]) == 2 and found.drawn == ["dev"]
     held_out = {u.speaker for u in found.sets["dev"]}
     assert held_out and not held_out & {u.speaker for u in found.utterances("train")}
     assert len({u.id for u in found.utterances()}) == len(found.utterances()) == len(SHORT)
@@ -340,7 +341,7 @@ def test_bad_recordings_are_named_and_stop_nothing(damaged: Path, tmp_path: Path
     report = (tmp_path / "recipe/report.txt").read_text()
     assert report.splitlines() == done.err.splitlines()[:-2]
     for fact in (
-        "left out: 11",
+        "skipped: 11",
         "no text: 4 (",
         "unreadable: 4 (cut, empty, half, …)",
         "OGG/OPUS 3",
@@ -405,7 +406,7 @@ def test_folders_that_hold_nothing_say_what_would_do(tmp_path: Path, asrkit: Run
         assert not (tmp_path / "recipe").exists()
         return done.err
 
-    assert "not there" in told("none")
+    assert "does not exist" in told("none")
     (tmp_path / "empty").mkdir()
     assert "no audio files" in told("empty") and "flac" in told("empty") and "wav.scp" in told("empty")
     write(tmp_path / "packed/corpus.tar.gz", ["x"])
@@ -428,14 +429,14 @@ def test_letters_of_other_languages_are_kept(tmp_path: Path, asrkit: Run) -> Non
     for name, text in zip(SHORT, texts, strict=False):
         put(name, tmp_path / "mine" / f"{name}.opus").with_suffix(".txt").write_text(text, encoding="utf-8")
     done = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "a")
-    assert "normaliser lower" in done.err and "ü 3" in done.err and "left out of training" not in done.err
+    assert "normaliser lower" in done.err and "ü 3" in done.err and "excluded from training" not in done.err
     found = [entry["text"] for entries in manifests(tmp_path / "a").values() for entry in entries]
     assert sorted(found) == sorted(texts)
     assert "normalizer: lower" in (tmp_path / "a/recipe.yaml").read_text()
 
     done = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "b", "--normalizer", "english")
-    assert "4 utterances (0.00 h) will be left out of training" in done.err
-    assert "Ü 3" in done.err.split("does not know")[1] and "--normalizer lower" in done.err
+    assert "4 utterances (0.00 h) will be excluded from training" in done.err
+    assert "Ü 3" in done.err.split("outside the alphabet of english")[1] and "--normalizer lower" in done.err
 
 
 def test_texts_without_blanks_are_scored_in_characters(tmp_path: Path, asrkit: Run) -> None:
