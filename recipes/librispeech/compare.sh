@@ -60,5 +60,5 @@ decoding lm-weight-0.6 decode.lm_weight=0.6
 decoding lm-weight-1.4 decode.lm_weight=1.4
 decoding no-prior decode.ctc_prior_weight=0.0
 if [ "$only" = '.*' ]; then
-    asrkit results "${tags[@]}" --brief --title "LibriSpeech, six hours: one change at a time" -o "$exp/librispeech/COMPARED.md"
+    asrkit results "${tags[@]}" --brief --title "LibriSpeech, six hours: one change at a time (dev-4spk: too good, see README.md)" -o "$exp/librispeech/COMPARED.md"
 fi
