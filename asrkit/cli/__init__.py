@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from asrkit import __version__
+from asrkit.cli.messages import complain
 from asrkit.errors import AsrkitError
 
 VERBS = {
@@ -59,18 +60,6 @@ class Verbs(click.Group):
 @click.version_option(__version__, prog_name="asrkit")
 def cli() -> None:
     """Speech recognition: train a recogniser from a recipe, and use it."""
-
-
-def complain(error: AsrkitError) -> None:
-    """Print an error as its two lines on stderr."""
-    click.echo(f"error: {one_line(error.message)}", err=True)
-    if error.hint:
-        click.echo(f"hint: {one_line(error.hint)}", err=True)
-
-
-def one_line(text: str) -> str:
-    """`text` with line breaks and control characters escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def main() -> None:

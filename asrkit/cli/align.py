@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asrkit.cli import complain, one_line
+from asrkit.cli.messages import complain, one_line
 from asrkit.cli.options import recognizer_options
 from asrkit.errors import AsrkitError, DataError, UsageError
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asrkit import load
-from asrkit.cli import complain, one_line
+from asrkit.cli.messages import complain, one_line
 from asrkit.cli.options import recognizer_options
 from asrkit.cli.process import give_memory_back, without_looking_for_cycles
 from asrkit.errors import AsrkitError, DataError, UsageError

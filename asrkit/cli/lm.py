@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asrkit.cli import one_line
+from asrkit.cli.messages import one_line
 from asrkit.errors import DataError, UsageError
 from asrkit.progress import tell
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from asrkit.cli import one_line
+from asrkit.cli.messages import one_line
 
 
 @click.command("pronounce")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from asrkit.cli import complain
+from asrkit.cli.messages import complain
 from asrkit.cli.options import recognizer_options
 from asrkit.errors import ModelError, UsageError
 
