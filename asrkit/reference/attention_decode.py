@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from asrkit.reference.notation import Hypothesis, Step
+from asrkit.reference.notation import ScoredTokens, Step
 
 
 def beam_search(
     step: Step, *, end: int, beam_size: int, max_length: int, nbest: int = 1, length_bonus: float = 0.0
-) -> list[Hypothesis]:
+) -> list[ScoredTokens]:
     """The best complete token sequences of an autoregressive model.
 
     A hypothesis scores  Σ_u log p(token_u | tokens before) + length_bonus · (number of tokens),  its end
@@ -29,19 +29,19 @@ def beam_search(
     Returns:
         Finished hypotheses, best first.
     """
-    live = [Hypothesis((), 0.0)]
-    finished: list[Hypothesis] = []
+    live = [ScoredTokens((), 0.0)]
+    finished: list[ScoredTokens] = []
     for length in range(max_length + 1):
-        stopped: list[Hypothesis] = []
-        longer: list[Hypothesis] = []
+        stopped: list[ScoredTokens] = []
+        longer: list[ScoredTokens] = []
         for tokens, score in live:
             for token, log_prob in enumerate(step(tokens)):
                 if log_prob == -np.inf:
                     continue
                 if token == end:
-                    stopped.append(Hypothesis(tokens, score + float(log_prob)))
+                    stopped.append(ScoredTokens(tokens, score + float(log_prob)))
                 elif length < max_length:
-                    longer.append(Hypothesis((*tokens, token), score + float(log_prob) + length_bonus))
+                    longer.append(ScoredTokens((*tokens, token), score + float(log_prob) + length_bonus))
         kept = sorted(stopped + longer, key=lambda hypothesis: hypothesis.score, reverse=True)[:beam_size]
         finished += [hypothesis for hypothesis in kept if len(hypothesis.tokens) == length]
         live = [hypothesis for hypothesis in kept if len(hypothesis.tokens) > length]

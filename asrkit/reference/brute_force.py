@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from asrkit.reference.ctc import BLANK, collapse
-from asrkit.reference.notation import Array, Hypothesis, Step, Tokens
+from asrkit.reference.notation import Array, ScoredTokens, Step, Tokens
 
 
 def every_path(frames: int, vocabulary: int) -> Iterator[Tokens]:
@@ -39,10 +39,10 @@ def string_log_probabilities(log_probs: Array, blank: int = BLANK) -> dict[Token
     return {string: float(np.logaddexp.reduce(of_paths)) for string, of_paths in scores.items()}
 
 
-def ranked_strings(log_probs: Array, blank: int = BLANK) -> list[Hypothesis]:
+def ranked_strings(log_probs: Array, blank: int = BLANK) -> list[ScoredTokens]:
     """Every possible string with its log probability, best first."""
     scores = string_log_probabilities(log_probs, blank)
-    possible = [Hypothesis(string, score) for string, score in scores.items() if score > -np.inf]
+    possible = [ScoredTokens(string, score) for string, score in scores.items() if score > -np.inf]
     return sorted(possible, key=lambda hypothesis: hypothesis.score, reverse=True)
 
 
@@ -84,11 +84,11 @@ def best_alignment(log_probs: Array, labels: Sequence[int], blank: int = BLANK) 
 
 def ranked_sequences(
     step: Step, *, end: int, vocabulary: int, max_length: int, length_bonus: float = 0.0
-) -> list[Hypothesis]:
+) -> list[ScoredTokens]:
     """Every string of at most `max_length` tokens, scored by an autoregressive model with its end token."""
     hypotheses = []
     for string in every_string(max_length, [token for token in range(vocabulary) if token != end]):
         emitted = (*string, end)
         score = sum(float(step(emitted[:u])[token]) for u, token in enumerate(emitted))
-        hypotheses.append(Hypothesis(string, score + length_bonus * len(string)))
+        hypotheses.append(ScoredTokens(string, score + length_bonus * len(string)))
     return sorted(hypotheses, key=lambda hypothesis: hypothesis.score, reverse=True)

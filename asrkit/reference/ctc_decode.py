@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from asrkit.reference.ctc import BLANK, collapse
-from asrkit.reference.notation import Array, Hypothesis, Tokens
+from asrkit.reference.notation import Array, ScoredTokens, Tokens
 
 
-def greedy(log_probs: Array, blank: int = BLANK) -> Hypothesis:
+def greedy(log_probs: Array, blank: int = BLANK) -> ScoredTokens:
     """Collapse the most probable path ("best path decoding", Graves et al. 2006, section 3.2).
 
     Args:
@@ -22,7 +22,7 @@ def greedy(log_probs: Array, blank: int = BLANK) -> Hypothesis:
     Returns:
         The tokens and the log probability of that one path.
     """
-    return Hypothesis(collapse(log_probs.argmax(axis=-1), blank), float(log_probs.max(axis=-1).sum()))
+    return ScoredTokens(collapse(log_probs.argmax(axis=-1), blank), float(log_probs.max(axis=-1).sum()))
 
 
 Prefixes = dict[Tokens, tuple[float, float]]
@@ -40,7 +40,7 @@ def add(prefixes: Prefixes, prefix: Tokens, ends_in_blank: float, ends_in_token:
 
 def prefix_beam_search(
     log_probs: Array, beam_size: int, nbest: int = 1, blank: int = BLANK
-) -> list[Hypothesis]:
+) -> list[ScoredTokens]:
     """The most probable token sequences, by a beam over prefixes.
 
     For each prefix two probabilities are kept apart, of its paths that end in a blank and of those that end
@@ -77,5 +77,5 @@ def prefix_beam_search(
 
         kept = sorted(grown, key=lambda prefix: np.logaddexp(*grown[prefix]), reverse=True)
         beam = {prefix: grown[prefix] for prefix in kept[:beam_size] if max(grown[prefix]) > -np.inf}
-    hypotheses = [Hypothesis(prefix, float(np.logaddexp(*beam[prefix]))) for prefix in beam]
+    hypotheses = [ScoredTokens(prefix, float(np.logaddexp(*beam[prefix]))) for prefix in beam]
     return hypotheses[:nbest]

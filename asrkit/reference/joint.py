@@ -17,7 +17,7 @@ import numpy as np
 
 from asrkit.reference.attention_decode import beam_search
 from asrkit.reference.ctc import BLANK, ctc_log_probability, forward_variables
-from asrkit.reference.notation import Array, Hypothesis, Step, Tokens
+from asrkit.reference.notation import Array, ScoredTokens, Step, Tokens
 
 
 def ctc_prefix_log_probability(log_probs: Array, prefix: Sequence[int], blank: int = BLANK) -> float:
@@ -91,7 +91,7 @@ def joint_beam_search(
     nbest: int = 1,
     length_bonus: float = 0.0,
     blank: int = BLANK,
-) -> list[Hypothesis]:
+) -> list[ScoredTokens]:
     """One-pass joint beam search (algorithm 1): `beam_search` with `joint_score`.
 
     Arguments as of `joint_score` and `beam_search`. The blank is never a token of a hypothesis.

@@ -15,7 +15,7 @@ Step = Callable[[Tokens], Array]
 """A model of the next token: from a prefix to log probabilities [V], the end token among them."""
 
 
-class Hypothesis(NamedTuple):
+class ScoredTokens(NamedTuple):
     """One decoded token sequence.
 
     Attributes:

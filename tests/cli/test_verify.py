@@ -22,7 +22,8 @@ from asrkit.recognition.align import ctc as align_ctc
 from asrkit.recognition.audio.reading import read_audio
 from asrkit.recognition.decoding import ctc_greedy, ctc_prefix_beam, ctc_prefix_score
 from asrkit.recognition.recognizer import Recognizer
-from asrkit.verify import COMPARISONS, torch_acoustics, verify
+from asrkit.verify import COMPARISONS, verify
+from asrkit.verify.subject import torch_acoustics
 
 AUDIO = PROMPTS / "activated.opus"
 NAMES = [

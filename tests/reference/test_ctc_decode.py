@@ -14,13 +14,13 @@ from asrkit.reference import brute_force
 from asrkit.reference.align import forced_alignment
 from asrkit.reference.ctc import collapse, ctc_log_probability
 from asrkit.reference.ctc_decode import greedy, prefix_beam_search
-from asrkit.reference.notation import Hypothesis
+from asrkit.reference.notation import ScoredTokens
 from asrkit.reference.softmax import log_softmax
 
 EVERYTHING = 10_000
 
 
-def assert_same_nbest(found: list[Hypothesis], expected: list[Hypothesis], tolerance: float) -> None:
+def assert_same_nbest(found: list[ScoredTokens], expected: list[ScoredTokens], tolerance: float) -> None:
     assert [hypothesis.tokens for hypothesis in found] == [hypothesis.tokens for hypothesis in expected]
     scores = [[hypothesis.score for hypothesis in nbest] for nbest in (found, expected)]
     np.testing.assert_allclose(*scores, rtol=0, atol=tolerance)
@@ -28,8 +28,8 @@ def assert_same_nbest(found: list[Hypothesis], expected: list[Hypothesis], toler
 
 def test_the_best_string_may_not_be_that_of_the_best_path() -> None:
     log_probs = np.log([[0.6, 0.4], [0.6, 0.4]])
-    assert greedy(log_probs) == Hypothesis((), pytest.approx(np.log(0.36)))
-    assert prefix_beam_search(log_probs, beam_size=2)[0] == Hypothesis((1,), pytest.approx(np.log(0.64)))
+    assert greedy(log_probs) == ScoredTokens((), pytest.approx(np.log(0.36)))
+    assert prefix_beam_search(log_probs, beam_size=2)[0] == ScoredTokens((1,), pytest.approx(np.log(0.64)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -87,7 +87,7 @@ def assert_fast_decoder_agrees(log_probs: np.ndarray, lens: np.ndarray, beam_siz
     assert len(decoded) == len(lens)
     for hypotheses, frames, length in zip(decoded, log_probs, lens, strict=True):
         expected = prefix_beam_search(frames[:length].astype(np.float64), beam_size, nbest)
-        assert_same_nbest([Hypothesis(h.tokens, h.score) for h in hypotheses], expected, 1e-5)
+        assert_same_nbest([ScoredTokens(h.tokens, h.score) for h in hypotheses], expected, 1e-5)
 
 
 def test_fast_decoder_is_the_reference_with_a_wide_beam() -> None:
@@ -142,5 +142,5 @@ def test_fast_greedy_is_the_reference() -> None:
         log_probs, lens = random_batch(rng, 12, 5)
         decoded = ctc_greedy_search(log_probs, lens, frame_seconds=0.04)
         for hypotheses, frames, length in zip(decoded, log_probs, lens, strict=True):
-            found = [Hypothesis(h.tokens, h.score) for h in hypotheses]
+            found = [ScoredTokens(h.tokens, h.score) for h in hypotheses]
             assert_same_nbest(found, [greedy(frames[:length].astype(np.float64))], 1e-5)

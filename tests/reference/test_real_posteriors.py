@@ -16,7 +16,7 @@ from asrkit.recognition.recognizer import Recognizer
 from asrkit.reference.align import forced_alignment
 from asrkit.reference.ctc_decode import greedy, prefix_beam_search
 from asrkit.reference.softmax import log_softmax
-from asrkit.verify import posteriors
+from asrkit.verify.subject import posteriors
 
 BEAM = 6
 

@@ -24,7 +24,7 @@ from asrkit.recognition.ngram.model import read_ngram, write_ngram
 from asrkit.recognition.recognizer import Recognizer
 from asrkit.reference.brute_force import best_alignment, string_log_probabilities
 from asrkit.reference.ctc_decode import Prefixes, add, prefix_beam_search
-from asrkit.verify import posteriors
+from asrkit.verify.subject import posteriors
 
 Tokens = tuple[int, ...]
 Found = list[tuple[Tokens, float, list[int]]]
