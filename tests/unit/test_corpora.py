@@ -329,7 +329,7 @@ def test_a_table_with_a_header(tmp_path: Path) -> None:
     ]
     assert {s.id: s.reason.split(" called")[0] for s in skipped} == {
         "dev.tsv:5": "no audio file is",
-        "dev.tsv:6": "has not the 4 fields of the first line",
+        "dev.tsv:6": "does not have the 4 fields of the first line",
         "dev.tsv:7": "names no audio",
     }
 

@@ -283,6 +283,6 @@ def test_another_archive_changes_nothing(tmp_path: Path) -> None:
         download_folder(url, tmp_path / "data/part")
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["part.tar.gz"]
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot be put there") as caught:
+    with pytest.raises(DataError, match="cannot be written there") as caught:
         download_folder(url, tmp_path / "file/part")
     assert "corpus.path" in caught.value.hint

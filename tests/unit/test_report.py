@@ -40,7 +40,7 @@ by bootstrap over utterances.
 - text normaliser: english
 - model parameters: 1,234,567
 - training time: 12.5 min
-- loss at the end: training 1.500, dev 2.250 an utterance
+- loss at the end: training 1.500, dev 2.250 per utterance
 - commit: 0123abc with uncommitted changes
 - machine: Some CPU, 2 threads
 

@@ -1,4 +1,4 @@
-"""Fetching and unpacking corpora: resumable, checksummed, and complete or absent."""
+"""Downloading and unpacking corpora: resumable, with checksums, and complete or absent."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from asrkit.errors import DataError
 
 BLOCK_BYTES = 1 << 20
 ATTEMPTS = 5  # without a byte gained
-BACK_OFF = 0.5  # seconds before the second attempt, doubled each time
-TIMEOUT = 60.0  # seconds of silence
-AGAIN = (408, 425, 429, 500, 502, 503, 504)  # answers of a server that may be better later
+BACK_OFF = 0.5  # seconds before the second attempt; doubles each time
+TIMEOUT = 60.0  # seconds without data
+TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # status codes after which a retry may help
 
 Progress = Callable[[int, int], None]
 
 
 def download(url: str, path: Path | str, sha256: str = "", progress: Progress | None = None) -> None:
-    """Fetch `url` into `path`, which appears only when it is complete and its checksum is right.
+    """Download `url` to `path`, which appears only when it is complete and its checksum is right.
 
-    What has arrived is kept in ``<path>.part``; an interrupted download goes on from there.
+    Received data is kept in ``<path>.part``, from which an interrupted download resumes.
 
     Args:
         url: http, https or file.
-        path: where to; a file already there is kept when its checksum is right.
-        sha256: expected checksum in hexadecimal, several if separated by blanks; empty: unchecked.
-        progress: called with the bytes so far and in all (0 when unknown).
+        path: target; an existing file is kept if its checksum is right.
+        sha256: expected checksum in hexadecimal, or several separated by spaces; empty: not checked.
+        progress: called with the bytes received and the total (0: unknown).
 
     Raises:
         DataError: the server refuses, the network fails repeatedly, or the checksum is wrong.
@@ -61,30 +61,30 @@ def download(url: str, path: Path | str, sha256: str = "", progress: Progress | 
             size = reached
             if attempts >= ATTEMPTS or not _may_pass(error, url):
                 kept = (
-                    f"{reached} bytes are kept in {part}; run again to go on"
+                    f"{reached} bytes are kept in {part}; run again to resume"
                     if reached
                     else "check the address"
                 )
                 raise DataError(f"cannot download {url}: {error}", kept) from None
         time.sleep(BACK_OFF * 2 ** (attempts - 1))
-    if sha256 and (found := files.sha256(part)) not in sha256.split():
+    if sha256 and (checksum := files.sha256(part)) not in sha256.split():
         part.unlink()
         raise DataError(
-            f"{url} is not the file expected: SHA-256 {found[:12]}… instead of {sha256[:12]}…",
-            "run again; if it stays so the source has changed: look at it, then set corpus.sha256",
+            f"{url} is not the file expected: SHA-256 {checksum[:12]}… instead of {sha256[:12]}…",
+            "run again; if this persists, the source has changed: check it, then set corpus.sha256",
         )
     part.replace(path)
 
 
 def download_folder(url: str, folder: Path | str, sha256: str = "", progress: Progress | None = None) -> None:
-    """Fetch an archive and put the folder in it that has the name of `folder` there, whole or not at all.
+    """Download an archive and unpack the folder named like `folder`, which appears only when complete.
 
-    What the archive holds beside that folder is put beside `folder`, unless such a thing is there. An archive
-    that lies beside `folder`, or beside the folder it is in, is taken in place of the download, and kept.
+    Other content of the archive is put beside `folder`, unless it exists. An archive beside `folder`, or
+    beside its parent, is used instead of a download, and kept.
 
     Args:
         url, sha256, progress: as for :func:`download`.
-        folder: where to; at most one folder deep in the archive.
+        folder: target; at most one folder deep in the archive.
 
     Raises:
         DataError: as :func:`download` and :func:`extract` do, or the archive has no such folder.
@@ -92,40 +92,40 @@ def download_folder(url: str, folder: Path | str, sha256: str = "", progress: Pr
     folder = Path(folder)
     home, name = folder.parent, url.rpartition("/")[2]
     unpacked = home / f".{folder.name}.unpacked"
-    there = next((path for path in (home / name, home.parent / name) if path.is_file()), None)
-    archive = there or home / name
+    local = next((path for path in (home / name, home.parent / name) if path.is_file()), None)
+    archive = local or home / name
     try:
         home.mkdir(parents=True, exist_ok=True)
         if not os.access(home, os.W_OK):
-            raise PermissionError("it cannot be written to")
+            raise PermissionError("it is not writable")
     except OSError as error:
         raise DataError(
-            f"{home} lacks {folder.name!r}, which cannot be put there: {error}",
-            "set corpus.path to a folder that you may write to",
+            f"{home} lacks {folder.name!r}, which cannot be written there: {error}",
+            "set corpus.path to a writable folder",
         ) from None
     if not unpacked.exists():
         download(url, archive, sha256, progress)
         extract(archive, unpacked)
-    places = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
-    found = next((place for place in places if (place / folder.name).is_dir()), None)
-    if found is None:
+    folders = [unpacked, *sorted(path for path in unpacked.iterdir() if path.is_dir())]
+    parent = next((path for path in folders if (path / folder.name).is_dir()), None)
+    if parent is None:
         shutil.rmtree(unpacked)
         raise DataError(f"{archive} has no folder {folder.name!r}", "it is another archive: move it away")
-    for path in sorted(found.iterdir(), key=lambda path: path.name == folder.name):  # the folder last
+    for path in sorted(parent.iterdir(), key=lambda path: path.name == folder.name):  # the folder last
         if not (home / path.name).exists():
             path.replace(home / path.name)
     shutil.rmtree(unpacked)
-    if there is None:
+    if local is None:
         archive.unlink(missing_ok=True)
 
 
 def extract(archive: Path | str, folder: Path | str) -> None:
     """Unpack a tar (plain, gz, bz2, xz) or zip into `folder`, which appears only when complete.
 
-    A folder already there is left as it is.
+    An existing folder is kept.
 
     Raises:
-        DataError: not such an archive, a damaged one, or one with an entry that would land outside.
+        DataError: not such an archive, a damaged one, or one with an entry outside the folder.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
@@ -157,7 +157,7 @@ def extract(archive: Path | str, folder: Path | str) -> None:
 
 
 def _fetch(url: str, part: Path, progress: Progress | None) -> None:
-    """Append to `part` what is missing of `url`, or all of it when the server cannot send a range."""
+    """Append the rest of `url` to `part`, or download all of it when the server cannot send a range."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "asrkit"})
     if have:
@@ -186,16 +186,16 @@ def _fetch(url: str, part: Path, progress: Progress | None) -> None:
 
 
 def _range_start(response: Any) -> int:
-    """Where the part of the file that a server sends begins."""
+    """Start of the range that a server sends."""
     if response.status != 206:
         return 0
     return int(response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0])
 
 
 def _may_pass(error: Exception, url: str) -> bool:
-    """Whether trying again may help."""
+    """Whether a retry may help."""
     if isinstance(error, urllib.error.HTTPError):
-        return error.code in AGAIN or error.code == 416
+        return error.code in TRANSIENT or error.code == 416
     network = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
     return isinstance(error, network) and url.startswith("http")
 
@@ -224,6 +224,6 @@ def _refuse_escape(archive: Path, name: str) -> None:
 
 def _escape(archive: Path, entry: str) -> DataError:
     return DataError(
-        f"{archive} is not unpacked, for an entry leads out of its folder: {entry}",
+        f"{archive} is not unpacked: an entry leads out of its folder: {entry}",
         "do not trust this archive",
     )

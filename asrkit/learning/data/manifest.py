@@ -1,4 +1,4 @@
-"""Manifests: utterances as a lhotse CutSet, one JSON line each, gzipped."""
+"""Manifests: utterances as a lhotse CutSet, one JSON line per utterance, gzipped."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from asrkit.recognition.audio.utterance import Utterance
 def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     """Write ``.jsonl.gz`` that ``lhotse.CutSet.from_file`` reads: a MonoCut with one supervision each.
 
-    Atomic, and the same bytes for the same utterances. The header of each audio file is read once; a cut of
-    an utterance that has features in a ``.npy`` file in place of audio has these.
+    Atomic, and the same bytes for the same utterances. The header of each audio file is read once. If an
+    utterance has features in a ``.npy`` file in place of audio, so has its cut.
 
     Raises:
         DataError: an audio file cannot be read.
@@ -30,14 +30,14 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     with atomic_write(path, "wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
         for utterance in utterances:
             if utterance.audio not in sources:
-                given = Path(utterance.audio).suffix == ".npy"
-                sources[utterance.audio] = _features(utterance) if given else _recording(utterance.audio)
+                array = Path(utterance.audio).suffix == ".npy"
+                sources[utterance.audio] = _features(utterance) if array else _recording(utterance.audio)
             cut = _cut(utterance, sources[utterance.audio])
             packed.write(json.dumps(cut, ensure_ascii=False).encode() + b"\n")
 
 
 def read_manifest(path: Path | str) -> list[Utterance]:
-    """Utterances of a manifest. Raises DataError naming the file, and the line where there is one."""
+    """Utterances of a manifest. Raises DataError naming the file, and the line if known."""
     utterances = []
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -78,7 +78,7 @@ def _features(utterance: Utterance) -> dict[str, Any]:
     try:
         frames, dim = np.load(path, mmap_mode="r", allow_pickle=False).shape
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"cannot read {path}: {error}", "it is no NumPy file, or damaged") from error
+        raise DataError(f"cannot read {path}: {error}", "it is not a NumPy file, or damaged") from error
     return {
         "features": {
             "type": "given",

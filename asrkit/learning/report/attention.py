@@ -1,4 +1,4 @@
-"""Pictures of where a decoder looked, and how steadily it went forward."""
+"""Pictures of attention maps, and their monotonicity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from asrkit.files import atomic_write
 
-ROUNDING = 1e-3  # frames; a smaller step back is no step back
+ROUNDING = 1e-3  # frames; smaller backward steps do not count
 PANEL_INCHES = 3.2
 TOKEN_INCHES = 0.13  # height of a labelled token
 MOST_LABELS = 90  # on the y axis; of more tokens only every second, third … is labelled
@@ -18,12 +18,12 @@ MOST_LABELS = 90  # on the y axis; of more tokens only every second, third … i
 def monotonicity(weights: np.ndarray) -> float:
     """Share of successive tokens whose attention does not move backwards, 0 to 1; 1 for less than two tokens.
 
-    A token's place is the centre of its weights, the mean frame they point to. It moves backwards when it
-    lies before the last token's by more than a thousandth of a frame. Speech is read from left to right, so
-    a decoder that has learned to align comes close to 1, while evenly spread or random weights do not.
+    A token's position is the mean frame under its weights. It moves backwards when it is before that of the
+    last token by more than a thousandth of a frame. A decoder that has learned to align comes close to 1,
+    while uniform or random weights do not.
 
     Args:
-        weights: f32[U, T'], a token a row, not negative and with a positive sum (sums need not be 1).
+        weights: f32[U, T'], one row per token, not negative, with a positive sum (which need not be 1).
 
     Raises:
         ValueError: not such weights.
@@ -43,21 +43,21 @@ def monotonicity(weights: np.ndarray) -> float:
 def draw_attention(
     weights: np.ndarray, tokens: Sequence[str], frame_seconds: float, path: Path | str, title: str = ""
 ) -> None:
-    """Draw attention maps as a PNG: seconds of audio to the right, tokens downwards, dark where it looked.
+    """Draw attention maps as a PNG: seconds of audio to the right, tokens downwards, dark for large weights.
 
-    Heads stand side by side and layers below each other, each panel on its own scale and with its
+    Heads stand side by side and layers below each other, each panel with a separate scale, and its
     :func:`monotonicity` above it. Nothing is drawn without tokens or frames.
 
     Args:
         weights: f32[U, T'], f32[H, U, T'] or f32[L, H, U, T'], of a decoder's layers and heads; the row of a
-            token holds the weights it was predicted with.
+            token holds the weights that predicted it.
         tokens: the U tokens, as shown.
-        frame_seconds: seconds an encoder frame stands for.
+        frame_seconds: seconds per encoder frame.
         path: the picture.
         title: stands above it.
 
     Raises:
-        ValueError: the shape does not fit the tokens, or the weights are none.
+        ValueError: the shape does not fit the tokens, or these are not weights.
     """
     from matplotlib.figure import Figure
 

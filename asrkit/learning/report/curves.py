@@ -10,7 +10,7 @@ from asrkit.files import atomic_write
 
 
 def draw_curves(metrics: Path | str, folder: Path | str) -> None:
-    """Draw ``loss.png``, ``lr.png`` and ``dev.png``, each over updates and each only where there is data.
+    """Draw ``loss.png``, ``lr.png`` and ``dev.png`` over updates, as far as there is data.
 
     Args:
         metrics: JSON lines of training (``step``, ``loss``, ``lr``) and of dev sets (``step``, ``dev_loss``,

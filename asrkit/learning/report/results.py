@@ -1,4 +1,4 @@
-"""RESULTS.md: what was reached, on what, and how to reach it again."""
+"""RESULTS.md: results, data, and how to reproduce them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class SimilarityRow:
-    """How alike the texts of one decoder on one set are to the references: measure -> 0..1."""
+    """Similarity of one decoder's texts on one set to the references: measure -> 0..1."""
 
     set: str
     decoder: str
@@ -40,7 +40,7 @@ class SimilarityRow:
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a set held: utterances, hours of audio, and the SHA-256 of its list of references."""
+    """A set: utterances, hours of audio, and the SHA-256 of its list of references."""
 
     name: str
     utterances: int
@@ -50,10 +50,10 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What was run.
+    """The facts of a run.
 
     Attributes:
-        recipe: its name.
+        recipe: name.
         command: the command line that repeats it.
         date: day of the scoring, for example ``2026-01-31``.
         seed: the one source of randomness.
@@ -61,8 +61,8 @@ class Experiment:
         parameters: number of model parameters.
         training_seconds: time spent in training.
         losses: per utterance, of the last training updates logged and of the dev sets after the last epoch.
-        data: every set trained on, tuned on or reported.
-        stages: seconds that each stage before scoring took; what other experiments left is not among them.
+        data: every training, dev and reported set.
+        stages: seconds of each stage before scoring; stages run by other experiments are not included.
     """
 
     recipe: str
@@ -80,7 +80,7 @@ class Experiment:
 def environment() -> dict[str, str]:
     """The software and machine of this process: name -> value, plain text.
 
-    ``commit`` is that of the source tree, marked where files differ from it; an installed package says its
+    ``commit`` is that of the source tree, marked if files differ from it; an installed package gives its
     version instead. Nothing heavy is imported.
     """
     return {
@@ -99,7 +99,7 @@ def write_results_json(
     experiment: Experiment,
     environment: Mapping[str, str],
 ) -> None:
-    """Write what RESULTS.md tells as data, for :func:`summary`."""
+    """Write the content of RESULTS.md as data, for :func:`summary`."""
     content = asdict(experiment) | {"environment": dict(environment)}
     content["rows"] = [
         {
@@ -125,7 +125,7 @@ def summary(
         title: heading.
         experiments: name -> content of its results.json, in the order of the table.
         sets: the sets shown; empty: all.
-        brief: a line for each experiment, as :func:`_brief` has it, in place of one for each figure.
+        brief: one line per experiment, see :func:`_brief`, instead of one per figure.
     """
     shown = {
         name: [row for row in content["rows"] if not sets or row["set"] in sets]
@@ -164,15 +164,15 @@ def _full(experiments: Mapping[str, Mapping[str, Any]], rows: Rows) -> list[tupl
 
 
 def _brief(experiments: Mapping[str, Mapping[str, Any]], rows: Rows) -> list[tuple[str, ...]]:
-    """What each changes in the settings of the first; the errors of its first decoder on its first set."""
-    units = list(dict.fromkeys(row["unit"] for found in rows.values() for row in _first(found)))
+    """Changes to the settings of the first experiment; errors of the first decoder on the first set."""
+    units = list(dict.fromkeys(row["unit"] for items in rows.values() for row in _first(items)))
     heads = [head for unit in units for head in (f"{unit} error", "95 % interval")]
     table = [("experiment", "change", "parameters", "minutes", *heads)]
     base = settings(next(iter(experiments.values()))["command"])
     for name, content in experiments.items():
-        mine = settings(content["command"])
-        change = [f"`{key}={value}`" for key, value in mine.items() if base.get(key) != value]
-        change += [f"no `{key}={value}`" for key, value in base.items() if key not in mine]
+        own = settings(content["command"])
+        change = [f"`{key}={value}`" for key, value in own.items() if base.get(key) != value]
+        change += [f"no `{key}={value}`" for key, value in base.items() if key not in own]
         errors = {row["unit"]: _error(row) for row in _first(rows[name])}
         cells = [cell for unit in units for cell in errors.get(unit, ("–", "–"))]
         table.append((name.rpartition("/")[2], " ".join(change) or "–", *_size(content), *cells))
@@ -180,7 +180,7 @@ def _brief(experiments: Mapping[str, Mapping[str, Any]], rows: Rows) -> list[tup
 
 
 def settings(command: str) -> dict[str, str]:
-    """What a command line sets, ``key=value`` each; the last word on a key counts."""
+    """The settings ``key=value`` of a command line; the last value of a key counts."""
     pairs = (word.partition("=") for word in shlex.split(command) if "=" in word and not word.startswith("-"))
     return {key: value for key, _, value in pairs}
 
@@ -212,8 +212,8 @@ def write_results(
         path: the file.
         rows: the table, in this order.
         experiment: what was run.
-        environment: where, as :func:`environment` gives it.
-        similar: string similarities, if they were asked for.
+        environment: from :func:`environment`.
+        similar: string similarities, if any.
     """
     facts = {
         "date": experiment.date,
@@ -222,7 +222,7 @@ def write_results(
         "text normaliser": experiment.normalizer,
         "model parameters": f"{experiment.parameters:,}",
         "training time": f"{experiment.training_seconds / 60:.1f} min",
-        "loss at the end": "training {:.3f}, dev {:.3f} an utterance".format(*experiment.losses),
+        "loss at the end": "training {:.3f}, dev {:.3f} per utterance".format(*experiment.losses),
         **environment,
     }
     table = [
@@ -311,7 +311,7 @@ def _commit() -> str:
 
 
 def _git(*words: str) -> str:
-    """What git says about the source tree; empty where it says nothing or is not there."""
+    """Output of git on the source tree; empty if git fails."""
     try:
         done = subprocess.run(["git", "-C", _SOURCE, *words], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

@@ -7,14 +7,11 @@ from the seed and the epoch, and a checkpoint holds the weights, the optimiser a
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-
-import torch
 
 from asrkit.config import AugmentConfig, TrainConfig
 from asrkit.errors import DataError
@@ -57,9 +54,6 @@ def train(
         DataError: the loss stayed non-finite; the utterances are named.
         ModelError: not enough memory for the largest batch, or a checkpoint that does not fit.
     """
-    # oneDNN keeps the code it compiled for so many shapes; its own limit of 1024 is soon reached.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
-    torch.set_flush_denormal(True)  # on the CPU, denormals in its gradients slow an LSTM down many times
     updater = Updater(model, train_set, config, augment, seed=seed, device=device)
     saved = checkpoints(folder / "checkpoints")
     state = updater.restore(saved[-1]) if saved else TrainState()

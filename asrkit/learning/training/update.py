@@ -1,8 +1,9 @@
-"""One update of the weights: batches to a gradient, in one process or several, and a gradient to a step."""
+"""One update: the gradient of a group of batches, in one process or several, and the step."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -63,6 +64,9 @@ class Updater:
         seed: int,
         device: str,
     ) -> None:
+        # oneDNN caches the code it compiled for this many shapes; its limit of 1024 is soon reached.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
+        torch.set_flush_denormal(True)  # on the CPU, denormal gradients make an LSTM many times slower
         self.model, self.train_set = model, train_set
         self.config, self.augment, self.seed = config, augment, seed
         self.rank, self.world = processes.start_processes()
@@ -84,7 +88,7 @@ class Updater:
         return load_checkpoint(checkpoint, self.model, self.optimizer, self.scaler, self.device)
 
     def load(self, items: Sequence[Item], epoch: int) -> Batch:
-        """This process's share of a batch; without a share, one utterance to take part with."""
+        """This process's share of a batch; if it has none, one utterance with weight 0."""
         share = items[self.rank :: self.world] or items[:1]
         return self.train_set.batch(share, Changes(self.augment, self.seed, epoch, self.views))
 
@@ -102,7 +106,7 @@ class Updater:
         Args:
             group: the utterances of each batch.
             batches: gives these batches, as :meth:`load` makes them.
-            step: number of the update, from which dropout and the like are drawn.
+            step: number of the update, which seeds dropout and the like.
         """
         torch.manual_seed(step_seed(self.seed, step, self.rank))
         utterances = sum(len(items) for items in group)
@@ -137,16 +141,16 @@ class Updater:
         return finite
 
     def rehearse(self, items: Sequence[Item], epoch: int) -> None:
-        """Try the costliest batch, and leave no trace of it. Raises ModelError when it does not fit."""
+        """Try the costliest batch without any effect. Raises ModelError when it does not fit."""
         averages = [buffer.clone() for buffer in self.model.buffers()]
         preflight(lambda: self.backward(self.load(items, epoch), 1.0), len(items))
         for buffer, before in zip(self.model.buffers(), averages, strict=True):
-            buffer.copy_(before)  # batch norm has counted a batch that no update saw
+            buffer.copy_(before)  # undo the statistics of batch norm
         self.optimizer.zero_grad(set_to_none=True)
 
 
 def preflight(attempt: Callable[[], object], utterances: int) -> None:
-    """Try the costliest batch first, so that memory runs out now and not in an hour.
+    """Try the costliest batch first, so that a lack of memory shows at once.
 
     Raises:
         ModelError: it did not fit.

@@ -1,4 +1,4 @@
-"""Corpus readers: each turns a corpus as it is distributed into utterances. One file a corpus, one table."""
+"""Corpus readers: each turns a corpus as distributed into utterances. One module per corpus, one table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Archive:
-    """A download, and its checksum: several good ones are separated by blanks, empty: none is known."""
+    """A download, and its checksum: several valid ones are separated by spaces; empty: unknown."""
 
     url: str
     sha256: str = ""
@@ -51,12 +51,12 @@ class Corpus:
 
     Attributes:
         name: key in `CORPORA`.
-        default_path: its usual name below the data root.
-        where: what to do when it is not found.
-        url: where it is downloaded from; empty: it is not.
-        sha256: checksum of the download; several good ones are separated by blanks.
+        default_path: usual name below the data root.
+        where: hint for when it is missing.
+        url: address of the download; empty: none.
+        sha256: checksum of the download; several valid ones are separated by spaces.
         licence: terms of use in a few words.
-        archives: of a corpus that comes in an archive a subset: subset -> archive, its address below `url`.
+        archives: for a corpus with one archive per subset: subset -> archive, with its address below `url`.
     """
 
     name: str
@@ -68,27 +68,27 @@ class Corpus:
     archives: Mapping[str, Archive] = field(default_factory=dict)
 
     def parts(self, source: Path, subsets: Sequence[str]) -> list[Path]:
-        """What must be there before `subsets` can be read: `source`, or a folder in it for each of them."""
+        """Paths needed to read `subsets`: `source`, or a folder in it for each subset."""
         return [source / subset for subset in subsets] if self.archives else [source]
 
     def downloads(
         self, source: Path, subsets: Sequence[str], url: str = "", sha256: str = ""
     ) -> list[tuple[Path, Archive]]:
-        """What of the corpus is missing: where it belongs, and what it is downloaded from.
+        """The missing parts of the corpus: target paths, and what they are downloaded from.
 
         Args:
-            source: where the corpus is, or shall be.
-            subsets: those that are wanted.
-            url: in place of `Corpus.url`; of a corpus with an archive a subset, the address they lie below.
-            sha256: checksums that are good too.
+            source: path of the corpus, which need not exist.
+            subsets: required subsets.
+            url: replaces `Corpus.url`; for a corpus with one archive per subset, the address above them.
+            sha256: further valid checksums.
 
         Raises:
-            DataError: something is missing that cannot be downloaded.
+            DataError: a missing part cannot be downloaded.
         """
         missing = [path for path in self.parts(source, subsets) if not path.exists()]
         base = url or self.url
         if missing and not base:
-            raise DataError(f"the corpus {self.name} is not found", self.where)
+            raise DataError(f"the corpus {self.name} is missing", self.where)
         if not self.archives:
             return [(path, Archive(base, sha256 or self.sha256)) for path in missing]
         for path in missing:
@@ -106,16 +106,16 @@ class Corpus:
     def prepare(
         self, source: Path, subset: str, audio_out: Path, sample_rate: int, skipped: list[Skipped]
     ) -> Iterator[Utterance]:
-        """Utterances of one subset, with the text as the corpus has it.
+        """Utterances of one subset, with the corpus's texts.
 
-        Audio that is slow to read (compressed, at another rate, of several channels) is converted once.
+        Audio that is slow to read (compressed, at another rate, with several channels) is converted once.
 
         Args:
-            source: the corpus: a folder, or the archive it comes in.
+            source: the corpus: a folder or an archive.
             subset: name of the subset, such as ``train``.
             audio_out: folder for converted audio, as FLAC.
             sample_rate: Hz of converted audio.
-            skipped: unusable entries are appended here; they stop nothing.
+            skipped: receives unusable entries; they are not errors.
 
         Raises:
             DataError: the corpus or the subset as a whole is missing or unreadable.
@@ -143,7 +143,7 @@ class Corpus:
             yield utterance
 
     def feature_dim(self, source: Path, subset: str) -> int:
-        """Numbers in a feature frame of a corpus that has features in place of audio.
+        """Numbers in a feature frame, for a corpus with features in place of audio.
 
         Raises:
             DataError: the corpus or the subset is missing, or it has audio.
@@ -152,12 +152,12 @@ class Corpus:
             raise DataError(f"no such corpus: {source}", self.where)
         reader = self._reader()
         if not hasattr(reader, "feature_dim"):
-            raise DataError(f"the corpus {self.name} has audio, no features", "see features.kind")
+            raise DataError(f"the corpus {self.name} has audio, not features", "see features.kind")
         dim: int = reader.feature_dim(source, subset)
         return dim
 
     def submission(self, source: Path, config: Config) -> Submission | None:
-        """What this corpus, found in `source`, asks for beyond error rates; None: nothing."""
+        """The files of answers that the corpus in `source` asks for; None: nothing."""
         make = getattr(self._reader(), "submission", None)
         return make(source, config) if make else None
 
@@ -166,9 +166,9 @@ class Corpus:
 
 
 LIBRISPEECH = {
-    # Checksums as in torchaudio (datasets/librispeech.py) and TensorFlow Datasets
-    # (url_checksums/librispeech.txt); the last two, of mini LibriSpeech, as public projects record them for
-    # archives whose MD5 is the one that OpenSLR publishes (https://www.openslr.org/resources/31/md5sum.txt).
+    # Checksums from torchaudio (datasets/librispeech.py) and TensorFlow Datasets
+    # (url_checksums/librispeech.txt); the last two, of mini LibriSpeech, from public projects, for archives
+    # whose MD5 is that of OpenSLR (https://www.openslr.org/resources/31/md5sum.txt).
     "dev-clean": Archive(
         "12/dev-clean.tar.gz", "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3"
     ),
@@ -206,7 +206,7 @@ CORPORA: dict[str, Corpus] = {
             "an4_sphere.tar.gz",
             "put an4_sphere.tar.gz, or the folder an4 unpacked from it, into the data folder (--data)",
             url="http://www.speech.cs.cmu.edu/databases/an4/an4_sphere.tar.gz",
-            # Two archives of this name are about; the first lists 117 test transcripts (see recipes/an4).
+            # Two archives have this name; the first lists 117 test transcripts (see recipes/an4).
             sha256="84e8a59d9f7a0bebe27e975f47935f3907bf935f2f5abd88f0b12b85dbf9b485 "
             "a0525579493735d32b60fb6fa5975dd0eaacde087b0a4eeb7f13b7ef33077b12",
             licence="free for any use, with the notice of Carnegie Mellon University",
@@ -233,7 +233,7 @@ CORPORA: dict[str, Corpus] = {
             "kaldi",
             "",
             "set corpus.path to a folder that has a Kaldi data directory for each subset "
-            "(wav.scp, text; utt2spk and segments if there are any)",
+            "(wav.scp, text; optionally utt2spk and segments)",
         ),
         Corpus(
             "librispeech",
@@ -295,20 +295,20 @@ SHAPES = ("kaldi", "jsonl", "librispeech", "table", "folder")
 def locate(
     corpus: Corpus, path: str, data_root: Path | None = None, recipe: Path | None = None
 ) -> Path | None:
-    """Where the corpus is, or None.
+    """Path of the corpus; None: it is missing.
 
     Args:
-        corpus: the corpus looked for.
-        path: ``corpus.path`` of the configuration; empty: the usual name, or a folder of the corpus's name.
+        corpus: the corpus.
+        path: ``corpus.path`` of the configuration; empty: the usual name, or the corpus's name.
         data_root: folder of corpora; None: ``$ASRKIT_DATA``.
-        recipe: folder of the recipe, in which `path` is looked for first.
+        recipe: folder of the recipe, which is searched first.
     """
     root = data_root or (Path(os.environ["ASRKIT_DATA"]) if os.environ.get("ASRKIT_DATA") else None)
     if path:
-        places = [folder / path for folder in (recipe, root) if folder is not None] or [Path(path)]
+        paths = [folder / path for folder in (recipe, root) if folder is not None] or [Path(path)]
     else:
         names = [corpus.default_path, corpus.name]
         if not corpus.archives:
             names.append(Path(corpus.url).name or corpus.name)
-        places = [root / name for name in names] if root is not None else []
-    return next((place for place in places if place.exists()), None)
+        paths = [root / name for name in names] if root is not None else []
+    return next((path for path in paths if path.exists()), None)

@@ -1,14 +1,13 @@
 """Speech homeworks of CMU 11-785, Introduction to Deep Learning: features and transcripts as NumPy arrays.
 
-The terms differ in their layouts; all of these are found by themselves at any depth up to four below the
-corpus folder:
+The layout differs from term to term; all of these are recognised up to four folders below the corpus folder:
 
 - ``<subset>/{mfcc,fbank,…}/*.npy`` with ``<subset>/{transcript,transcripts,text}/*.npy`` (2021 and later),
 - ``<subset>.npy`` with ``<subset>_labels.npy`` or ``<subset>_transcripts.npy``, for all (2018 to 2021),
 - ``*_mfccs_<subset>.npy`` with ``*_<name>_<subset>.npy``, the toy set for attention.
 
-A transcript with a label for each frame (HW1P2) becomes frame labels, and its runs the text. Of the others
-those of single characters are joined, phones and words are joined by blanks. Subsets ``train``, ``dev`` and
+A transcript with a label per frame (HW1P2) becomes frame labels, and its runs the text. In others, single
+characters are joined directly, phones and words with spaces. Subsets ``train``, ``dev`` and
 ``test`` also stand for the terms' own names, such as ``train-clean-100``.
 """
 
@@ -36,7 +35,7 @@ from asrkit.recognition.audio.utterance import Utterance
 
 SHIFT_SECONDS = 0.01
 DEPTH = 4  # folders below the corpus folder that are searched
-PROBED = 8  # utterances that tell what transcripts are made of
+PROBED = 8  # utterances by which the kind of transcripts is decided
 ALIASES = {
     "train": ("train-clean-100",),
     "dev": ("dev-clean", "valid", "val"),
@@ -49,7 +48,7 @@ WRAPPERS = frozenset({"[SOS]", "[EOS]", "[PAD]", "<sos>", "<eos>", "<pad>"})
 
 @dataclass(frozen=True)
 class Entry:
-    """One utterance as it lies there: features [T, F] or [F, T], and its transcript if there is one."""
+    """One utterance: features [T, F] or [F, T], and its transcript, if any."""
 
     id: str
     feats: Path | np.ndarray
@@ -62,7 +61,7 @@ class Entry:
             return np.asarray(np.load(self.feats, mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError, EOFError) as error:
             raise DataError(
-                f"cannot read {self.feats}: {error}", "it is no NumPy file, or damaged"
+                f"cannot read {self.feats}: {error}", "it is not a NumPy file, or damaged"
             ) from error
 
     def symbols(self) -> list[str]:
@@ -71,8 +70,8 @@ class Entry:
             return []
         array = self.text if isinstance(self.text, np.ndarray) else read_array(self.text)
         flat = np.asarray(array).ravel().tolist()
-        found = [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in flat]
-        return [symbol for symbol in found if symbol not in WRAPPERS]
+        symbols = [item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in flat]
+        return [symbol for symbol in symbols if symbol not in WRAPPERS]
 
 
 def prepare(
@@ -80,7 +79,7 @@ def prepare(
 ) -> Iterator[Utterance]:
     """See :meth:`asrkit.learning.data.corpora.Corpus.prepare`.
 
-    Features stay where they are, or are put into a file for each utterance. Frame labels go to
+    Features stay in place, or are written to one file per utterance. Frame labels go to
     ``labels/<subset>.txt.gz`` beside `audio_out`, as lines ``id label label …``.
     """
     dim = feature_dim(source, subset)
@@ -121,7 +120,7 @@ def prepare(
 
 
 def feature_dim(source: Path, subset: str) -> int:
-    """Numbers in a frame: the size that most of the first files have, as their width if there is a choice.
+    """Numbers in a frame: the size that most of the first files share, preferably their width.
 
     Raises:
         DataError: no such subset, or no file of features in it.
@@ -134,7 +133,7 @@ def feature_dim(source: Path, subset: str) -> int:
     if not sizes:
         raise DataError(
             f"no features in subset {subset!r} of {source}",
-            "two-dimensional arrays are needed, one an utterance",
+            "two-dimensional arrays are needed, one per utterance",
         )
     widths = Counter(shape[-1] for shape in shapes)
     return int(max(sizes, key=lambda size: (sizes[size], widths[size])))
@@ -147,16 +146,16 @@ def submission(source: Path, config: Config) -> CourseSubmission:
 
 
 def _entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
-    places = list(_within(source))
+    paths = list(_within(source))
     for name in (subset, *ALIASES.get(subset, ())):
-        for place in places:
-            if place.is_dir() and place.name == name and (features := _child(place, FEATURES)):
-                return _files(source, features, _child(place, TEXTS), skipped)
-            if place.name == f"{name}.npy" or re.fullmatch(rf".*_mfccs?_{re.escape(name)}\.npy", place.name):
-                return _rows(place, name)
-    known = sorted(p.parent.name for p in places if p.is_dir() and p.name in FEATURES)
+        for path in paths:
+            if path.is_dir() and path.name == name and (features := _child(path, FEATURES)):
+                return _files(source, features, _child(path, TEXTS), skipped)
+            if path.name == f"{name}.npy" or re.fullmatch(rf".*_mfccs?_{re.escape(name)}\.npy", path.name):
+                return _rows(path, name)
+    known = sorted(p.parent.name for p in paths if p.is_dir() and p.name in FEATURES)
     raise DataError(
-        f"no subset {subset!r} in {source}", f"there are: {', '.join(known)}" if known else "see corpus.path"
+        f"no subset {subset!r} in {source}", f"subsets: {', '.join(known)}" if known else "see corpus.path"
     )
 
 
@@ -216,7 +215,7 @@ def _beside(path: Path, name: str) -> Path | None:
 
 
 def _named(texts: list[np.ndarray], per_frame: bool) -> list[np.ndarray]:
-    """Numbers as the phones they stand for, where the numbers are those of a known list."""
+    """The phones that numbers stand for, if the numbers are those of a known list."""
     names = PHONES if per_frame else PHONES_2021
     if max(int(np.max(text, initial=0)) for text in texts) >= len(names):
         return texts
@@ -224,18 +223,18 @@ def _named(texts: list[np.ndarray], per_frame: bool) -> list[np.ndarray]:
 
 
 def _in_test_order(source: Path, paths: list[Path]) -> list[Path]:
-    """As ``test_order.csv`` has them, in terms that gave one."""
+    """In the order of ``test_order.csv``, if it exists."""
     order = next((p for p in _within(source) if p.name == "test_order.csv"), None)
     if order is None:
         return paths
     by_name = {path.name: path for path in paths}
     listed = [line.strip().split(",")[-1] for _, line in text_lines(order)]
-    found = [by_name[name] for name in listed if name in by_name]
-    return found if len(found) == len(paths) else paths
+    ordered = [by_name[name] for name in listed if name in by_name]
+    return ordered if len(ordered) == len(paths) else paths
 
 
 def _kind(entries: list[Entry], dim: int) -> tuple[bool, str]:
-    """Whether every frame has a label, and what joins the symbols of a text."""
+    """Whether every frame has a label, and the separator of the symbols of a text."""
     per_frame, longest = [], 0
     for entry in entries:
         with suppress(DataError):

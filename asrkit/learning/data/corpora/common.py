@@ -1,4 +1,4 @@
-"""What the corpus readers share: entries, ids, lines of text files, audio that is quick to read."""
+"""Shared by the corpus readers: entries, ids, lines of text files, audio that is fast to read."""
 
 from __future__ import annotations
 
@@ -140,10 +140,10 @@ def paired(
 
 
 def quick_audio(source: Path, target: Path, sample_rate: int) -> tuple[str, float]:
-    """Absolute path and seconds of `source` in a form that is quick to read again and again.
+    """Absolute path and seconds of `source` in a form that is fast to read.
 
-    That is `source` itself when it is 16-bit WAV or FLAC, mono, at `sample_rate`; else `target`, a FLAC copy
-    made when there is none, or an older one, or one at another rate.
+    That is `source` itself if it is 16-bit WAV or FLAC, mono, at `sample_rate`; else `target`, a FLAC copy,
+    which is made if it is missing, older or at another rate.
 
     Raises:
         DataError: `source` cannot be read.
@@ -159,7 +159,7 @@ def quick_audio(source: Path, target: Path, sample_rate: int) -> tuple[str, floa
 
 
 def _copy_info(source: Path, target: Path, sample_rate: int) -> AudioInfo | None:
-    """The copy's header when it still serves."""
+    """The copy's header, if it is up to date."""
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         return None
     info = audio_info(target)
@@ -172,55 +172,55 @@ def part_of(length: float, start: float, duration: float | None) -> float:
     A part may end up to half a second beyond the file, and is cut there.
 
     Raises:
-        DataError: there is no such part.
+        DataError: the file has no such part.
     """
-    wanted = length - start if duration is None else float(duration)
-    if not 0 <= start < length or not 0 < wanted <= length - start + OVERSHOOT_SECONDS:
-        raise DataError(f"no part from {start:g} s of {wanted:g} s in {length:.2f} s of audio")
-    return min(wanted, length - start)
+    seconds = length - start if duration is None else float(duration)
+    if not 0 <= start < length or not 0 < seconds <= length - start + OVERSHOOT_SECONDS:
+        raise DataError(f"no part from {start:g} s of {seconds:g} s in {length:.2f} s of audio")
+    return min(seconds, length - start)
 
 
 def copy_of(path: Path, home: Path) -> Path:
-    """Where a copy of `path` belongs: as it lies in `home`, or in the file system when it is not there."""
+    """Path of a copy of `path`: relative to `home`, or to the file system's root if outside `home`."""
     resolved, base = path.resolve(), home.resolve()
     inside = resolved.relative_to(base if resolved.is_relative_to(base) else resolved.anchor)
     return inside.with_name(inside.name + ".flac")
 
 
 def part_named(subset: str) -> str:
-    """``train``, ``dev`` or ``test`` when the name of a subset says so, as in ``dev-clean``; else empty.
+    """``train``, ``dev`` or ``test`` if the name of a subset contains such a word (``dev-clean``).
 
-    The last such word counts, so that ``data/train_dev`` is a ``dev``.
+    The last such word counts (``data/train_dev`` is a ``dev``). Empty without one.
     """
     words = [PART_WORDS[word] for word in re.split(r"[^a-z]+", subset.lower()) if word in PART_WORDS]
     return words[-1] if words else ""
 
 
 def names_parts(subsets: Iterable[str]) -> bool:
-    """Whether names divide a corpus: one is of a ``train``, or there are both a ``dev`` and a ``test``."""
+    """Whether names stand for parts: one is a ``train``, or there are both a ``dev`` and a ``test``."""
     parts = set(map(part_named, subsets))
     return "train" in parts or {"dev", "test"} <= parts
 
 
 def utterance_id(name: str | Path) -> str:
-    """`name` as an id: folders joined with ``-``, blanks and brackets (which trn files use) with ``_``."""
+    """`name` as an id: folders joined with ``-``, spaces and brackets (for trn files) become ``_``."""
     return re.sub(r"[\s()]+", "_", "-".join(Path(name).parts))
 
 
 def subset_folder(source: Path, subset: str) -> Path:
-    """The folder of a subset; ``.`` is `source` itself. Raises DataError naming the folders there are."""
+    """The folder of a subset; ``.`` is `source` itself. Raises DataError with the nearest name."""
     folder = source / subset
     if not folder.is_dir():
-        there = [p.name for p in source.iterdir() if p.is_dir()] if source.is_dir() else []
+        names = [p.name for p in source.iterdir() if p.is_dir()] if source.is_dir() else []
         raise DataError(
             f"no folder {subset!r} in {source}",
-            nearest(subset, there) if there else "'.' is the folder itself",
+            nearest(subset, names) if names else "'.' is the folder itself",
         )
     return folder
 
 
 def first_line(path: Path) -> str:
-    """The first line that is not blank, as far as it matters; empty if there is none or it is not UTF-8."""
+    """The first line with text, up to LINE_CHARACTERS; empty if there is none or it is not UTF-8."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             while line := file.readline(LINE_CHARACTERS):
@@ -232,7 +232,7 @@ def first_line(path: Path) -> str:
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines of a UTF-8 file that are not blank. Raises DataError."""
+    """Numbered lines with text of a UTF-8 file. Raises DataError."""
     lines = read_text(path).split("\n")
     return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
 
@@ -242,7 +242,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}", "look at corpus.path") from None
+        raise DataError(f"cannot read {path}: {error.strerror}", "see corpus.path") from None
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not UTF-8 text (byte {error.start})", "convert it: iconv -t UTF-8"

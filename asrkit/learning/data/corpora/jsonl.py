@@ -1,7 +1,7 @@
-"""Manifests as NeMo writes them: a file ``<subset>.jsonl`` (or ``.json``) with a JSON object a line.
+"""NeMo manifests: a file ``<subset>.jsonl`` (or ``.json``) with one JSON object per line.
 
 Keys: ``audio_filepath`` (relative paths start at the manifest), ``text``; optional ``duration`` and
-``offset`` in seconds, ``speaker``, ``id``. Usual other names of the first two and of the speaker do as well.
+``offset`` in seconds, ``speaker``, ``id``. Other usual names of the first two and of the speaker are known.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def _manifest(source: Path, subset: str) -> Path:
     for suffix in SUFFIXES:
         if (source / f"{subset}{suffix}").is_file():
             return source / f"{subset}{suffix}"
-    there = [p.stem for p in source.iterdir() if p.suffix in SUFFIXES] if source.is_dir() else []
+    names = [p.stem for p in source.iterdir() if p.suffix in SUFFIXES] if source.is_dir() else []
     raise DataError(
-        f"no {subset}.jsonl in {source}", nearest(subset, there) if there else "set corpus.path to its folder"
+        f"no {subset}.jsonl in {source}", nearest(subset, names) if names else "set corpus.path to its folder"
     )
 
 
@@ -86,5 +86,5 @@ def _entry(folder: Path, entry: dict[str, Any], place: str) -> Entry:
 
 
 def _first(entry: dict[str, Any], names: Sequence[str]) -> Any:
-    """The value of the first of `names` that there is. Raises KeyError."""
+    """The value of the first of `names` in `entry`. Raises KeyError."""
     return entry[next((name for name in names if name in entry), names[0])]

@@ -1,4 +1,4 @@
-"""Kaldi data directories: ``wav.scp``, ``text``, and where there are any ``segments`` and ``utt2spk``.
+"""Kaldi data directories: ``wav.scp``, ``text``, and optionally ``segments`` and ``utt2spk``.
 
 A subset is a data directory in the source, or ``.`` for the source itself. Commands in ``wav.scp``
 (``sph2pipe … |``) are never run.
@@ -18,8 +18,8 @@ LAYOUT = "Kaldi data directories, with wav.scp and text"
 
 def subsets(source: Path, files: Sequence[Path]) -> list[str]:
     """See :data:`asrkit.learning.data.corpora.SHAPES`."""
-    there = set(files)
-    folders = (path.parent for path in files if path.name == "wav.scp" and path.with_name("text") in there)
+    existing = set(files)
+    folders = (path.parent for path in files if path.name == "wav.scp" and path.with_name("text") in existing)
     return sorted(folder.relative_to(source).as_posix() for folder in folders)
 
 
@@ -51,7 +51,7 @@ def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry
 
 
 def _table(path: Path) -> dict[str, str]:
-    """First word of each line to the rest of it."""
+    """First word of each line -> the rest."""
     pairs = (line.strip().split(maxsplit=1) for _, line in text_lines(path))
     return {pair[0]: "".join(pair[1:]) for pair in pairs}
 
@@ -71,5 +71,5 @@ def _audio(recordings: dict[str, str], name: str, roots: tuple[Path, ...]) -> Pa
         raise DataError(f"no line for recording {name!r} in wav.scp")
     if entry.endswith("|"):
         raise DataError(f"wav.scp has a command for {name!r}; commands are not run, convert to files first")
-    places = [root / entry for root in roots]
-    return next((place for place in places if place.exists()), places[0])
+    paths = [root / entry for root in roots]
+    return next((path for path in paths if path.exists()), paths[0])

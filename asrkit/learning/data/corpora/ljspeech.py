@@ -1,11 +1,11 @@
 """LJ Speech (Ito and Johnson 2017): 13,100 clips of one reader, 24 hours, 22.05 kHz WAV, public domain.
 
-``metadata.csv`` has ``id|text|normalised text`` a line, with numbers written out in the last field, and
+``metadata.csv`` has ``id|text|normalised text`` per line, with numbers written out in the last field, and
 ``wavs/`` the audio. Quotes are text: it is not CSV. Copies with two fields are read too.
 
 The corpus comes without sets. Of the utterances sorted by id, the last 250 are ``test``, the 250 before them
 ``dev`` and the others ``train``, as in ESPnet (``egs2/ljspeech/tts1/local/data.sh``: eval1, dev, tr_no_dev).
-Of fewer than 2,500 utterances, a tenth, at least one, takes the place of 250.
+Of fewer than 2,500 utterances, a tenth, at least one, replaces 250.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES
 HELD_OUT = 250  # utterances in dev and in test
 SUBSETS = ("train", "dev", "test")
 SPEAKER = "LJ"
-ID = re.compile(r"[^\s/\\()]+")  # it names a file, and trn files have it in brackets
+ID = re.compile(r"[^\s/\\()]+")  # part of a file name, and in brackets in trn files
 
 
 def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
@@ -49,15 +49,15 @@ def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry
 
 
 def split(ids: set[str]) -> dict[str, list[str]]:
-    """Ids of each subset, sorted; see above.
+    """Sorted ids of each subset, as described above.
 
     Raises:
-        DataError: fewer than three ids cannot make three sets.
+        DataError: fewer than three ids.
     """
     if len(ids) < len(SUBSETS):
         raise DataError(
             f"{len(ids)} utterances have both audio and text; train, dev and test need one each",
-            "look for wavs/ and metadata.csv of the same ids in corpus.path",
+            "wavs/ and metadata.csv in corpus.path need the same ids",
         )
     ordered = sorted(ids)
     held_out = min(HELD_OUT, max(1, len(ordered) // 10))
@@ -66,7 +66,7 @@ def split(ids: set[str]) -> dict[str, list[str]]:
 
 
 def _texts(metadata: Path) -> tuple[dict[str, str], list[Skipped]]:
-    """Id to text, the last field that is not empty; and the lines that cannot be used."""
+    """Id -> text, the last non-empty field; and the unusable lines."""
     texts: dict[str, str] = {}
     strays: list[Skipped] = []
     for number, line in text_lines(metadata):

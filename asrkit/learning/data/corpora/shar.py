@@ -1,7 +1,7 @@
 """Corpora kept as lhotse Shar: shards of cuts with their recordings in tar files beside them.
 
-A subset is a folder with ``cuts.*.jsonl.gz`` and ``recording.*.tar``. The audio stays where it is: utterances
-name their part of a tar file, as :mod:`asrkit.recognition.audio.reading` reads it.
+A subset is a folder with ``cuts.*.jsonl.gz`` and ``recording.*.tar``. The audio stays in place: utterances
+refer to a part of a tar file, which :mod:`asrkit.recognition.audio.reading` reads.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def prepare(
                     if cut["id"] not in audio:
                         skipped.append(Skipped(id, f"no audio in {recordings.name}"))
                         continue
-                    # A supervision may reach beyond a cut that was made of a part of it.
+                    # A supervision may extend beyond a cut of a part of it.
                     begin = max(0.0, supervision["start"])
                     end = min(cut["duration"], supervision["start"] + supervision["duration"])
                     yield Utterance(
@@ -56,13 +56,13 @@ def _shards(folder: Path) -> list[tuple[Path, Path]]:
     if not cuts or len(cuts) != len(tars):
         raise DataError(
             f"no Shar in {folder}: {len(cuts)} of cuts.*.jsonl.gz and {len(tars)} of recording.*.tar",
-            "a folder with as many of either is needed, one a subset",
+            "each subset needs a folder with equally many of both",
         )
     return list(zip(cuts, tars, strict=True))
 
 
 def _members(path: Path) -> dict[str, str]:
-    """Where the audio of each cut is: cut id -> part of a tar file."""
+    """Cut id -> part of the tar file with its audio."""
     from asrkit.recognition.audio.reading import tar_part
 
     with tarfile.open(path) as tar:

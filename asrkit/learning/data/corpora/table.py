@@ -1,7 +1,7 @@
-"""Tables of audio files and texts: CSV, or fields parted by tabs, bars or semicolons.
+"""Tables of audio files and texts: CSV, or fields separated by tabs, bars or semicolons.
 
-With a header, its columns are known by their usual names, as Common Voice (``path``, ``sentence``,
-``client_id``), DeepSpeech (``wav_filename``, ``transcript``) and others have them. Without one, the first
+With a header, columns are recognised by usual names, such as those of Common Voice (``path``, ``sentence``,
+``client_id``), DeepSpeech (``wav_filename``, ``transcript``) and others. Without one, the first
 field names the audio and the last that is not empty is the text, as in LJ Speech's ``id|text|normalised``.
 
 A subset is a table in the source, by its name without suffix; or of tables with a column ``split``, what
@@ -33,7 +33,7 @@ from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES, files_in
 LAYOUT = "a CSV or TSV table with a column of audio files and one of texts"
 SUFFIXES = (".tsv", ".csv", ".txt")
 DELIMITERS = "\t|,;"
-COLUMNS = {  # what it is: names it goes by, the most telling first
+COLUMNS = {  # field: its names, the most specific first
     "audio": "audio audio_filepath audio_path audio_file wav wav_filename wav_path file_name filename "
     "filepath file_path file path clip recording",
     "text": "text sentence transcript transcription wrd words txt",
@@ -41,17 +41,17 @@ COLUMNS = {  # what it is: names it goes by, the most telling first
     "id": "id utterance_id utt_id uttid",
     "split": "split subset partition",
 }
-REJECTED = ("invalidated", "other", "reported")  # Common Voice's tables of clips not found right
+REJECTED = ("invalidated", "other", "reported")  # Common Voice's tables of clips that were not validated
 
 
 @dataclass(frozen=True)
 class Table:
-    """How a table is read.
+    """The format of a table.
 
     Attributes:
         path: the file.
         delimiter: between its fields.
-        columns: what it is -> number of the column; empty: there is no header.
+        columns: field -> number of the column; empty: no header.
         width: fields in its first line.
     """
 
@@ -61,10 +61,10 @@ class Table:
     width: int
 
     def rows(self) -> Iterator[tuple[int, dict[str, str] | None]]:
-        """Line number and fields by what they are; None for a row of another width.
+        """Line number and fields by name; None for a row of another width.
 
         Raises:
-            DataError: the file cannot be read, or not as a table.
+            DataError: the file is unreadable, or not a table.
         """
         lines = _split(read_text(self.path), self.delimiter)
         written = ((number, row) for number, row in lines if "".join(row).strip())
@@ -90,56 +90,56 @@ class Table:
 
 @dataclass
 class AudioFinder:
-    """Finds the audio files that tables speak of, below the folder `source`."""
+    """Finds the audio files that tables refer to, below the folder `source`."""
 
     source: Path
 
     def find(self, name: str, home: Path) -> Path:
         """The file that a table in the folder `home` calls `name`. Raises DataError: none, or several."""
         named = Path(name.replace("\\", "/"))
-        for place in (home / named, self.source / named):
-            if place.is_file():
-                return place
+        for path in (home / named, self.source / named):
+            if path.is_file():
+                return path
         stem = _stem(named)
-        found = [path for path in self._by_stem.get(stem.name, []) if self._may_be(path, stem.parts)]
-        if len({path.parent for path in found}) != 1:
-            raise DataError(f"{'several audio files are' if found else 'no audio file is'} called {name!r}")
-        return next((path for path in found if path.name == named.name), found[0])
+        paths = [path for path in self._by_stem.get(stem.name, []) if self._may_be(path, stem.parts)]
+        if len({path.parent for path in paths}) != 1:
+            raise DataError(f"{'several audio files are' if paths else 'no audio file is'} called {name!r}")
+        return next((path for path in paths if path.name == named.name), paths[0])
 
     def _may_be(self, path: Path, wanted: tuple[str, ...]) -> bool:
-        """Whether one ends as the other does, folder by folder."""
+        """Whether the paths end alike, folder by folder."""
         parts = path.relative_to(self.source).with_suffix("").parts[-len(wanted) :]
         return parts == wanted[-len(parts) :]
 
     @cached_property
     def _by_stem(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
+        stems: dict[str, list[Path]] = {}
         for path in files_in(self.source):
             if path.suffix.lower() in AUDIO_SUFFIXES:
-                found.setdefault(path.stem, []).append(path)
-        return found
+                stems.setdefault(path.stem, []).append(path)
+        return stems
 
 
 def subsets(source: Path, files: Sequence[Path]) -> list[str]:
-    """See :data:`.SHAPES`; of Common Voice, those that volunteers found right."""
+    """See :data:`.SHAPES`; for Common Voice, the validated ones."""
     tables = [table for table in _tables(files, AudioFinder(source)) if table.path.stem not in REJECTED]
-    found: set[str] = set()
+    names: set[str] = set()
     for table in tables:
         if "split" in table.columns:
-            found |= {row["split"] for _, row in table.rows() if row and row["split"]}
+            names |= {row["split"] for _, row in table.rows() if row and row["split"]}
         else:
-            found.add(table.path.relative_to(source).with_suffix("").as_posix())
-    return sorted(found)
+            names.add(table.path.relative_to(source).with_suffix("").as_posix())
+    return sorted(names)
 
 
 def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
-    """See :class:`.Corpus`; ids are the names of the audio files as the table has them."""
+    """See :class:`.Corpus`; ids are the names of the audio files in the table."""
     finder = AudioFinder(source)
     for table, number, row in _rows(source, subset, finder):
         place = f"{table.path.name}:{number}"
         name = row and (row.get("audio") or row.get("id"))
         if not row or not name:
-            reason = "names no audio" if row else f"has not the {table.width} fields of the first line"
+            reason = "names no audio" if row else f"does not have the {table.width} fields of the first line"
             skipped.append(Skipped(place, reason, "malformed"))
             continue
         try:
@@ -156,7 +156,7 @@ def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry
 def _rows(
     source: Path, subset: str, finder: AudioFinder
 ) -> Iterator[tuple[Table, int, dict[str, str] | None]]:
-    """The rows of a subset, and which table and line they are from. Raises DataError when there are none."""
+    """The rows of a subset, with table and line. Raises DataError when there are none."""
     own = [path for suffix in SUFFIXES if (path := source / f"{subset}{suffix}").is_file()]
     tables = list(_tables(own or files_in(source), finder))
     if own and not tables:
@@ -212,7 +212,7 @@ def _table(path: Path, finder: AudioFinder) -> Table | None:
 
 
 def _split(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each row. Quotes mean something where commas or semicolons part fields."""
+    """Line number and fields of each row. Quotes count between commas or semicolons only."""
     reader = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=delimiter,

@@ -6,7 +6,7 @@ close-talking microphone, ``.wv1``, or a copy of it in another format.
 
 Sets and their sizes are those of Kaldi (``egs/wsj/s5/local/wsj_data_prep.sh`` and, for the Nov'93 5k test,
 ``cstr_wsj_data_prep.sh``): speaker 401 is not trained on, and the Nov'93 tests are on another disc than their
-index says. An utterance is looked for on the disc its index names, then on the others.
+index says. An utterance is searched on the disc its index names, then on the others.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SUBSETS = {  # name: utterances, and the index files or folders that list them, 
     "dev_dt_05": (913, ["13_16_1:wsj1/si_dt_05/"]),
 }
 ALIASES = {name.partition("_")[2]: name for name in SUBSETS}  # si284, dev93, eval92 …
-LEFT_OUT = "wsj0/si_tr_s/401/"
+EXCLUDED = "wsj0/si_tr_s/401/"
 MOVED = {"13_32_1": "13_33_1"}  # of utterances: the disc their index names, and the one they are on
 
 TOPS = ("wsj0", "wsj1")
@@ -59,9 +59,9 @@ class Tree:
     """The files of all discs.
 
     Attributes:
-        files: path from ``wsj0`` or ``wsj1`` on, in small letters, of audio without its suffix -> every file
-            of that path, and the disc that has it (``11_1_1``, or whatever folder takes its place).
-        dots: name of a ``.dot`` file without suffix, in small letters -> where it is found.
+        files: path from ``wsj0`` or ``wsj1`` on, in lower case, of audio without its suffix -> every file
+            of that path, and its disc (``11_1_1``, or whatever folder takes its place).
+        dots: name of a ``.dot`` file without suffix, in lower case -> where it is found.
     """
 
     files: dict[str, list[tuple[str, Path]]]
@@ -69,7 +69,7 @@ class Tree:
 
     @classmethod
     def read(cls, source: Path) -> Tree:
-        """Look through `source`. Raises DataError when there is neither ``wsj0`` nor ``wsj1``."""
+        """List the files of `source`. Raises DataError without ``wsj0`` and ``wsj1``."""
         tree = cls(defaultdict(list), defaultdict(list))
         tops = list(_tops(source))
         if not tops:
@@ -89,7 +89,7 @@ class Tree:
         return tree
 
     def find(self, entry: str) -> Path:
-        """The file of a ``disc:path``, on that disc if it is there; as ``.wv1`` if there are several forms.
+        """The file of a ``disc:path``, on that disc if possible; ``.wv1`` is preferred.
 
         Raises:
             DataError: no disc has it.
@@ -97,21 +97,21 @@ class Tree:
         disc, _, path = entry.partition(":")
         if path not in self.files:
             raise _missing(entry)
-        places = self.files[path]
-        return min(places, key=lambda place: (place[0] != disc, place[1].suffix.lower() != ".wv1"))[1]
+        files = self.files[path]
+        return min(files, key=lambda file: (file[0] != disc, file[1].suffix.lower() != ".wv1"))[1]
 
     def entries(self, place: str, skipped: list[Skipped]) -> Iterator[str]:
-        """The utterances of an index file or folder, as ``disc:path`` in small letters without ``.wv1``.
+        """The utterances of an index file or folder, as ``disc:path`` in lower case without ``.wv1``.
 
         Raises:
-            DataError: there is no such file or folder.
+            DataError: it does not exist.
         """
         disc, _, path = place.partition(":")
         if place.endswith("/"):
-            found = [f"{disc}:{name}" for name in self.files if name.startswith(path)]
-            if not found:
+            names = [f"{disc}:{name}" for name in self.files if name.startswith(path)]
+            if not names:
                 raise _missing(place)
-            yield from found
+            yield from names
             return
         index = self.find(place)
         for number, line in text_lines(index):
@@ -128,12 +128,12 @@ def prepare(
 ) -> Iterator[Utterance]:
     """See :meth:`.Corpus.prepare`; `source` holds the discs, or ``wsj0`` and ``wsj1``.
 
-    Texts are what :func:`words` leaves of the ``.dot`` transcripts. That a set has not its real size is told
-    among the skipped entries, before the others of that set.
+    Texts are the :func:`words` of the ``.dot`` transcripts. A set that lacks utterances, or has too many, is
+    reported among the skipped entries, before the others of that set.
 
     Raises:
-        DataError: no such subset; neither ``wsj0`` nor ``wsj1``; an index file is missing; or not one of its
-            utterances can be used, with the reason of the last.
+        DataError: no such subset; neither ``wsj0`` nor ``wsj1``; an index file is missing; or none of its
+            utterances is usable, with the reason of the last.
     """
     name = ALIASES.get(subset, subset)
     if name not in SUBSETS:
@@ -143,7 +143,7 @@ def prepare(
     first, count = len(skipped), 0
     failure: DataError | None = None
     entries = (entry for place in places for entry in tree.entries(place, skipped))
-    listed = {entry.rpartition("/")[2]: entry for entry in entries if LEFT_OUT not in entry}
+    listed = {entry.rpartition("/")[2]: entry for entry in entries if EXCLUDED not in entry}
     for session, ids in groupby(sorted(listed), key=lambda id: id[:6]):
         texts = _texts(tree.dots.get(f"{session}00", []), skipped)
         for id in ids:
@@ -160,7 +160,7 @@ def prepare(
             yield Utterance(id, audio, 0.0, duration, texts[id], id[:3])
     if failure is not None and not count:
         raise DataError(
-            f"none of the {len(listed)} utterances of {name} can be used: {failure.message}", failure.hint
+            f"none of the {len(listed)} utterances of {name} is usable: {failure.message}", failure.hint
         )
     if count != size:
         skipped.insert(first, Skipped(name, f"{count} utterances found; the whole set has {size}"))
@@ -169,9 +169,9 @@ def prepare(
 def words(transcript: str) -> str:
     """The words of a ``.dot`` transcript, spelt as there, with hyphens, apostrophes and abbreviation points.
 
-    Noises go (``[door_slam]``, and as ``[<x]`` ``[x>]`` ``[x/]`` ``[/x]`` where they meet speech), and so do
+    Noises are removed (``[door_slam]``; ``[<x]`` ``[x>]`` ``[x/]`` ``[/x]`` where they overlap it), as are
     escapes, marks of pauses (``.``), truncation (``~``) and lengthening (``:``), and the part of a broken-off
-    word that was not said (``revo(lution)-``). Words spoken and taken back (``<word>``) or mispronounced
+    word that was not said (``revo(lution)-``). Words that were corrected (``<word>``) or mispronounced
     (``*word*``) stay. Of verbal punctuation the spoken name stays: ``,COMMA``, ``--DASH``, ``%PERCENT``.
 
     Source: CSR WSJ0 Detailed Orthographic Transcription (.dot) Specification, 5 January 1993 (LDC93S6A,
@@ -189,7 +189,7 @@ def _missing(entry: str) -> DataError:
 
 
 def _tops(source: Path) -> Iterator[Path]:
-    """The folders ``wsj0`` and ``wsj1``; those that hold discs or another of the kind are only on the way."""
+    """The folders ``wsj0`` and ``wsj1``; folders that contain discs or another of the two are skipped."""
     for folder, children, _ in os.walk(source, followlinks=True):
         path = Path(folder)
         if path.name.lower() in TOPS and not any(map(PARENT.fullmatch, children)):
