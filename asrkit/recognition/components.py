@@ -90,4 +90,5 @@ def read_ctc_prior(path: Path, vocab: int) -> np.ndarray | None:
         raise ModelError(f"cannot read {path}: {error}", "measure again: --stage average") from error
     if prior.shape != (vocab,) or not (prior >= 0).all():
         raise ModelError(f"{path} does not hold {vocab} probabilities", "measure again: --stage average")
-    return np.log(prior.clip(min=MIN_PRIOR))
+    result: np.ndarray = np.log(prior.clip(min=MIN_PRIOR))
+    return result

@@ -174,7 +174,8 @@ class Recognizer:
         """
         wave = read_signal(self.config.features, whole_file(transcript.audio))
         ids = [self.tokenizer.ids[token.text] for token in transcript.tokens]
-        return self.acoustics.encode([wave]).attention().maps([ids])[0]
+        result: np.ndarray = self.acoustics.encode([wave]).attention().maps([ids])[0]
+        return result
 
     def _make_search(self, settings: DecodeConfig) -> Search:
         decoder = require_decoder(settings.decoder, self.model.heads, self.config.lm.kind)

@@ -116,7 +116,8 @@ class MeanPool(UnaryLayer):
     def forward(self, x: Array) -> Array:
         self.shape = x.shape
         values = [x[windows] for _, windows in taps(x.shape[2:], self.kernel, self.stride)]
-        return np.mean(values, axis=0)
+        result: Array = np.mean(values, axis=0)
+        return result
 
     def backward(self, dy: Array) -> Array:
         dx = np.zeros(self.shape)
@@ -138,7 +139,8 @@ class MaxPool(UnaryLayer):
         self.shape = x.shape
         values = np.array([x[windows] for _, windows in taps(x.shape[2:], self.kernel, self.stride)])
         self.winner = values.argmax(axis=0)
-        return values.max(axis=0)
+        result: Array = values.max(axis=0)
+        return result
 
     def backward(self, dy: Array) -> Array:
         dx = np.zeros(self.shape)

@@ -23,7 +23,8 @@ FLOOR = 2.0**-23  # of the energy in a band, so that silence has a logarithm
 def framed(wave: Array, size: int, shift: int) -> Array:
     """[N] -> [T, size]: frame t begins at sample t · shift; an end that does not fill a frame is dropped."""
     starts = np.arange(0, len(wave) - size + 1, shift)
-    return wave[starts[:, None] + np.arange(size)]
+    result: Array = wave[starts[:, None] + np.arange(size)]
+    return result
 
 
 def povey_window(size: int) -> Array:

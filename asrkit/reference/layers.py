@@ -74,11 +74,13 @@ class GELU(UnaryLayer):
         self.x = x
         erf = np.vectorize(math.erf, otypes=[np.float64])
         self.cumulative = 0.5 * (1.0 + erf(x / math.sqrt(2.0)))
-        return x * self.cumulative
+        result: Array = x * self.cumulative
+        return result
 
     def backward(self, dy: Array) -> Array:
         density = np.exp(-0.5 * self.x**2) / math.sqrt(2.0 * math.pi)
-        return dy * (self.cumulative + self.x * density)
+        result: Array = dy * (self.cumulative + self.x * density)
+        return result
 
 
 class Dropout(UnaryLayer):

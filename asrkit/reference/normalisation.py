@@ -18,7 +18,8 @@ def normalise_backward(dx_hat: Array, x_hat: Array, scale: Array, axes: tuple[in
     """dL/dx from dL/dx̂: what changes mean and variance cancels (Ioffe, Szegedy, 2015, section 3)."""
     mean = dx_hat.mean(axis=axes, keepdims=True)
     slope = (dx_hat * x_hat).mean(axis=axes, keepdims=True)
-    return scale * (dx_hat - mean - x_hat * slope)
+    result: Array = scale * (dx_hat - mean - x_hat * slope)
+    return result
 
 
 class LayerNorm(UnaryLayer):

@@ -11,7 +11,8 @@ from asrkit.reference.notation import Array
 def log_softmax(x: Array) -> Array:
     """x_i − log Σ_j exp(x_j) over the last axis; the maximum is taken out first, so nothing overflows."""
     shifted = x - x.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
 
 
 def softmax(x: Array) -> Array:

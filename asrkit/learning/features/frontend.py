@@ -113,7 +113,8 @@ class Frontend(torch.nn.Module):
         spectrum = torch.fft.rfft(frames * self.window, n=self.fft_size)
         power = spectrum.real.square() + spectrum.imag.square()
         feats = (power @ self.filters).clamp(min=self.floor).log()
-        return feats if self.cosines is None else feats @ self.cosines
+        result: Tensor = feats if self.cosines is None else feats @ self.cosines
+        return result
 
 
 class GivenFeatures(torch.nn.Module):

@@ -124,7 +124,8 @@ def extend(times: np.ndarray, seconds: float, *, before: float = BEFORE, after: 
     middle = (ends[:-1] + starts[1:]) / 2
     begin = np.append(starts[0] - before, np.where(meets, middle, starts[1:] - before))
     end = np.append(np.where(meets, middle, ends[:-1] + after), ends[-1] + after)
-    return np.clip(np.stack([begin, end], axis=1), 0, seconds)
+    result: np.ndarray = np.clip(np.stack([begin, end], axis=1), 0, seconds)
+    return result
 
 
 def frame_labels(spans: np.ndarray, labels: Sequence[int], frames: int, *, silence: int = 0) -> np.ndarray:

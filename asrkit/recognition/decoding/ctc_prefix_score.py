@@ -108,14 +108,15 @@ class CtcPrefixScorer:
         return scores - begins.clip(LOWEST)[:, None], forward
 
     def select(self, state: np.ndarray, index: np.ndarray) -> np.ndarray:
-        return state[index]
+        result: np.ndarray = state[index]
+        return result
 
     def _begin(self, ready: np.ndarray) -> np.ndarray:
         """log Σ_t exp(ready[K, t] + log_probs[t, V]), float64[K, V]."""
         peaks = ready.max(axis=1, initial=LOWEST)[:, None]
         sums = product(np.exp(ready - peaks), self.shares)
         with np.errstate(divide="ignore"):
-            scores = np.log(sums) + peaks + self.peaks
+            scores: np.ndarray = np.log(sums) + peaks + self.peaks
         k, v = np.nonzero(sums < TINY)
         scores[k, v] = np.logaddexp.reduce(ready[k] + self.log_probs.T[v], axis=1)
         return scores

@@ -43,9 +43,10 @@ class TokenNgramScorer:
         return np.stack([self._row(context) for context in state.tolist()]), state
 
     def select(self, state: np.ndarray, index: np.ndarray) -> np.ndarray:
-        return state[index]
+        result: np.ndarray = state[index]
+        return result
 
     def _compute_row(self, context: int) -> np.ndarray:
-        row = self.model.next_log_probs(context)[self.words]
+        row: np.ndarray = self.model.next_log_probs(context)[self.words]
         row[self.blank] = -np.inf
         return row

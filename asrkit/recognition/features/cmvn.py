@@ -41,7 +41,8 @@ class CmvnStats:
     def std(self) -> np.ndarray:
         """Of the population, at least 0.01: f64[F]."""
         variance = self.squares / max(self.count, 1) - np.square(self.mean)
-        return np.sqrt(np.maximum(variance, STD_FLOOR**2))
+        result: np.ndarray = np.sqrt(np.maximum(variance, STD_FLOOR**2))
+        return result
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
