@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from asrkit.errors import UsageError, nearest
 
@@ -23,16 +24,16 @@ class Decoder:
     Attributes:
         name: its name in ``decode.decoder``.
         needs: heads the model must have.
-        lm: kinds of language model it needs one of; empty: none.
         weights: settings that change its result; ``lm_weight`` also belongs to a fused language model.
+        lm: kinds of language model it needs one of; empty: none.
         beam: it keeps a beam, and can return n-best lists.
         words: it gives words whatever the tokens are.
     """
 
     name: str
     needs: frozenset[str]
+    weights: frozenset[str]
     lm: frozenset[str] = frozenset()
-    weights: frozenset[str] = frozenset()
     beam: bool = True
     words: bool = False
 
@@ -42,82 +43,55 @@ class Decoder:
         return FRAME.isdisjoint(self.needs)
 
 
+def _decoder(name: str, needs: frozenset[str], weights: str, **facts: Any) -> Decoder:
+    return Decoder(name, needs, frozenset(weights.split()), **facts)
+
+
+LEXICON = "beam_size lm_weight word_bonus"
 DECODERS = {
     decoder.name: decoder
     for decoder in (
-        Decoder("ctc-greedy", CTC, beam=False),
-        Decoder("ctc-beam", CTC, weights=frozenset({"beam_size"})),
-        Decoder("attention-greedy", ATTENTION, beam=False),
-        Decoder(
-            "attention-beam",
-            ATTENTION,
-            weights=frozenset({"beam_size", "lm_weight", "length_bonus"}),
-        ),
-        Decoder(
-            "joint",
-            CTC | ATTENTION,
-            weights=frozenset({"beam_size", "ctc_weight", "lm_weight", "length_bonus"}),
-        ),
-        Decoder(
+        _decoder("ctc-greedy", CTC, "", beam=False),
+        _decoder("ctc-beam", CTC, "beam_size"),
+        _decoder("attention-greedy", ATTENTION, "", beam=False),
+        _decoder("attention-beam", ATTENTION, "beam_size lm_weight length_bonus"),
+        _decoder("joint", CTC | ATTENTION, "beam_size lm_weight length_bonus ctc_weight"),
+        _decoder(
             "ctc-lexicon",
             CTC,
+            f"{LEXICON} beam_threshold ctc_prior_weight rescorer_share rescorer_nbest",
             lm=WORDS,
-            weights=frozenset(
-                {
-                    "beam_size",
-                    "beam_threshold",
-                    "lm_weight",
-                    "word_bonus",
-                    "ctc_prior_weight",
-                    "rescorer_share",
-                    "rescorer_nbest",
-                }
-            ),
             words=True,
         ),
-        Decoder(
+        _decoder(
             "lexicon-rescoring",
             CTC | ATTENTION,
+            f"{LEXICON} beam_threshold ctc_prior_weight ctc_weight",
             lm=WORDS,
-            weights=frozenset(
-                {"beam_size", "beam_threshold", "ctc_weight", "lm_weight", "word_bonus", "ctc_prior_weight"}
-            ),
             words=True,
         ),
-        Decoder("frame-greedy", FRAME, beam=False),
-        Decoder(
-            "frame-viterbi",
-            FRAME,
-            weights=frozenset({"lm_weight", "prior_weight", "min_frames"}),
-            beam=False,
-        ),
-        Decoder(
-            "frame-lexicon",
-            FRAME,
-            lm=WORDS,
-            weights=frozenset({"beam_size", "lm_weight", "word_bonus", "prior_weight", "min_frames"}),
-            beam=False,
-            words=True,
+        _decoder("frame-greedy", FRAME, "", beam=False),
+        _decoder("frame-viterbi", FRAME, "lm_weight prior_weight min_frames", beam=False),
+        _decoder(
+            "frame-lexicon", FRAME, f"{LEXICON} prior_weight min_frames", lm=WORDS, beam=False, words=True
         ),
     )
 }
 
 
 def refuse_idle_weights(names: Iterable[str], decoder: str, lm: str) -> None:
-    """Refuse settings that a decoder, with this kind of language model, would not look at.
+    """Refuse settings that a decoder ignores with this kind of language model.
 
     Raises:
-        UsageError: naming the first, and those that matter.
+        UsageError: it names the first, and those that the decoder uses.
     """
     useful = set(DECODERS[decoder].weights)
     if decoder in ("attention-beam", "joint") and lm not in FUSED:
         useful -= {"lm_weight"}
     for name in names:
         if name not in useful:
-            matter = ", ".join(sorted(useful)) or "none"
-            raise UsageError(
-                f"{name} changes nothing for {decoder} with lm.kind={lm}", f"what does: {matter}"
-            )
+            used = ", ".join(sorted(useful)) or "none"
+            raise UsageError(f"{name} is ignored by {decoder} with lm.kind={lm}", f"settings it uses: {used}")
 
 
 def decoders_for(heads: Iterable[str], lm: str = "none") -> list[str]:

@@ -10,15 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-from asrkit.config import FeatureConfig
-from asrkit.learning.features.frontend import Frontend
-from asrkit.recognition.audio.reading import read_audio
-from asrkit.reference.ctc_decode import greedy
-from asrkit.reference.features import log_mel
-from asrkit.reference.optimizers import SGD, Adam, Optimizer
-from asrkit.reference.softmax import log_softmax
-from asrkit.reference.worked_example import (
+from worked_example import (
     GRUCTC,
     Batch,
     FrameClassifier,
@@ -28,6 +20,14 @@ from asrkit.reference.worked_example import (
     train,
     with_context,
 )
+
+from asrkit.config import FeatureConfig
+from asrkit.learning.features.frontend import Frontend
+from asrkit.recognition.audio.reading import read_audio
+from asrkit.reference.ctc_decode import greedy
+from asrkit.reference.features import log_mel
+from asrkit.reference.optimizers import SGD, Adam, Optimizer
+from asrkit.reference.softmax import log_softmax
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "recipes/prompts/data/audio"
