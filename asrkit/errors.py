@@ -43,7 +43,7 @@ class ModelError(AsrkitError):
     """A bundle, checkpoint or experiment that cannot be used."""
 
 
-class MissingDependency(AsrkitError):
+class MissingDependency(AsrkitError):  # noqa: N818 - says what is wrong without it
     """An optional package that this operation needs is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:

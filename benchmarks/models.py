@@ -27,7 +27,8 @@ from asrkit.config.decoders import decoders_for
 from asrkit.learning.features.frontend import Frontend
 from asrkit.learning.hardware import autocast, choose_precision
 from asrkit.learning.models.asr import AsrModel, Batch, build_model
-from asrkit.learning.training.loop import make_optimizer
+from asrkit.learning.torch_acoustics import TorchEncoded
+from asrkit.learning.training.update import make_optimizer
 from asrkit.recognition.audio.reading import read_audio
 from asrkit.recognition.decoding import MAKERS, Resources
 from asrkit.recognition.text.labels import LabelCounts, LabelSet
@@ -98,7 +99,7 @@ def decode_seconds(model: AsrModel, config: Config, tokenizer: CharTokenizer, ba
         )
         start = time.process_time()
         for feats, lens in zip(batch.feats, batch.feat_lens, strict=True):
-            search(model.encode(feats[None, : int(lens)], lens[None]))
+            search(TorchEncoded(model, model.encode(feats[None, : int(lens)], lens[None])))
     return time.process_time() - start
 
 

@@ -29,6 +29,7 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,14 +37,14 @@ import yaml
 from torch import Tensor, nn
 
 from asrkit.cli.process import keep_freed_memory
-from asrkit.config import AugmentConfig, ConformerConfig, FeatureConfig, ModelConfig, TextConfig, TrainConfig
+from asrkit.config import ConformerConfig, FeatureConfig, ModelConfig, TextConfig, TrainConfig
 from asrkit.learning.features.cmvn import Cmvn
 from asrkit.learning.features.frontend import Frontend
 from asrkit.learning.hardware import autocast
 from asrkit.learning.models.asr import AsrModel, Batch
 from asrkit.learning.padding import pad_tokens
-from asrkit.learning.training.data import Item, Source
-from asrkit.learning.training.loop import make_optimizer
+from asrkit.learning.training.data import Changes, Item, Source
+from asrkit.learning.training.update import make_optimizer
 from asrkit.recognition.audio.reading import read_audio
 from asrkit.recognition.audio.utterance import Utterance
 from asrkit.recognition.text.normalize import english
@@ -53,7 +54,7 @@ ROOT = Path(__file__).parent.parent
 RECORDINGS = ROOT / "recipes" / "prompts" / "data"
 RATE = 16000
 FEATURES = FeatureConfig()
-SHAPE = {"dim": 144, "layers": 12, "heads": 4, "ff": 576, "kernel": 31, "dropout": 0.1}
+SHAPE: dict[str, Any] = {"dim": 144, "layers": 12, "heads": 4, "ff": 576, "kernel": 31, "dropout": 0.1}
 CPU = torch.device("cpu")
 
 
@@ -76,9 +77,7 @@ class Recordings(Source):
             feats, lens = frontend(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
             self.features.append(cmvn(feats, lens)[0])
 
-    def batch(
-        self, items: Sequence[Item], *, augment: AugmentConfig | None = None, seed: int = 0, epoch: int = 0
-    ) -> Batch:
+    def batch(self, items: Sequence[Item], changes: Changes | None = None) -> Batch:
         rows = [self.features[place] for place, _ in items]
         feats = nn.utils.rnn.pad_sequence(rows, batch_first=True)
         tokens, token_lens = pad_tokens([self.tokens[place] for place, _ in items])
@@ -217,7 +216,7 @@ class System:
 
 
 def systems(vocab: int) -> Iterator[System]:
-    equal = ConformerConfig(subsampling="conv2d", factor=4, channels=64, **SHAPE)  # type: ignore[arg-type]
+    equal = ConformerConfig(subsampling="conv2d", factor=4, channels=64, **SHAPE)
     preset = yaml.safe_load((ROOT / "conf" / "model" / "conformer-ctc.yaml").read_text(encoding="utf-8"))
     preset.pop("with", None)
     preset["conformer"] = ConformerConfig(**preset["conformer"])

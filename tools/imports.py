@@ -60,8 +60,8 @@ def _targets(node: ast.AST, kind: str, package: str, files: Mapping[str, Path]) 
         kind = "lazy"
     for name in _named(node, package, files):
         yield name, "lazy" if isinstance(node, ast.Constant | ast.JoinedStr) else kind
-    for child in ast.iter_child_nodes(node):
-        yield from _targets(child, kind, package, files)
+    for inner in ast.iter_child_nodes(node):
+        yield from _targets(inner, kind, package, files)
 
 
 def _named(node: ast.AST, package: str, files: Mapping[str, Path]) -> Iterator[str]:

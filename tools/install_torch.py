@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def wanted() -> str:
@@ -20,8 +21,8 @@ def wanted() -> str:
     return next(line.strip() for line in lines if line.startswith("torch=="))
 
 
-def pip(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pip", *words], text=True, check=True, **options)  # type: ignore[call-overload,no-any-return]
+def pip(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "pip", *words], text=True, check=True, **options)
 
 
 def brings_cuda(requirement: str) -> bool:

@@ -109,9 +109,9 @@ def notebook(pieces: Sequence[Cell], name: str) -> str:
             written.append({"cell_type": "markdown", "metadata": {}, "source": _links(cell.source)})
         else:
             written.append(_code("!" * (cell.language == "console") + cell.source, cell.output))
-    for number, cell in enumerate(written):
-        cell["id"] = f"{name}-{number}"
-        cell["source"] = cell["source"].splitlines(keepends=True)
+    for number, item in enumerate(written):
+        item["id"] = f"{name}-{number}"
+        item["source"] = item["source"].splitlines(keepends=True)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     content = {
         "cells": written,

@@ -123,10 +123,12 @@ def command(
 
 
 def device_for(ngpu: int | None) -> str:
+    """The device that ``--ngpu`` chooses."""
     return "auto" if ngpu is None else "cuda" if ngpu else "cpu"
 
 
 def refuse_missing_gpus(count: int) -> None:
+    """Raise UsageError if fewer than `count` GPUs are visible."""
     import torch
 
     if torch.cuda.device_count() < count:

@@ -158,7 +158,7 @@ def _explained(error: Exception, source: str) -> ConfigError:
         reason = "is a section, not a value"
     elif "while parsing" in reason:
         reason = "cannot be read as a value"
-    name = key.split("[")[0]
+    name = key.split("[", maxsplit=1)[0]
     return ConfigError(
         f"{place}: {reason}{where}", f"asrkit config RECIPE --explain {name}" if name in keys(Config) else ""
     )

@@ -42,6 +42,7 @@ def option(
 
 
 def section(kind: type) -> Any:
+    """A nested section with its defaults."""
     return field(default_factory=kind)
 
 

@@ -53,4 +53,5 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
+    """Mixed precision, except in float32."""
     return torch.autocast(device.type, precision, enabled=precision != torch.float32)

@@ -63,6 +63,7 @@ def hypothesis_words(hypothesis: Hypothesis, tokenizer: Tokenizer) -> Sequence[t
 
 
 def hypothesis_text(hypothesis: Hypothesis, tokenizer: Tokenizer) -> str:
+    """The words of a hypothesis, joined by spaces."""
     return " ".join(word for word, _, _ in hypothesis_words(hypothesis, tokenizer))
 
 

@@ -35,8 +35,8 @@ def greedy(subject: Subject) -> Iterator[Finding]:
 
 def prefix_beam(subject: Subject) -> Iterator[Finding]:
     """The better half of the beam of the prefix beam search."""
-    for name, _, log_probs, _ in subject.recordings:
-        log_probs = log_probs[: max(1, BEAM_WORK // log_probs.shape[1] // BEAM)]
+    for name, _, posteriors, _ in subject.recordings:
+        log_probs = posteriors[: max(1, BEAM_WORK // posteriors.shape[1] // BEAM)]
         (actual,) = ctc_prefix_beam_search(
             log_probs[None], np.array([len(log_probs)]), frame_seconds=1.0, beam_size=BEAM, nbest=BEAM // 2
         )
@@ -46,9 +46,9 @@ def prefix_beam(subject: Subject) -> Iterator[Finding]:
 
 def joint_scores(subject: Subject) -> Iterator[Finding]:
     """Scores of the next token, carried along a text, against those of each prefix from scratch."""
-    for where, log_probs, text in sentences(subject):
+    for where, log_probs, tokens in sentences(subject):
         end = log_probs.shape[1] - 1
-        text = [token for token in text if token != end]
+        text = [token for token in tokens if token != end]
         scorer = CtcPrefixScorer(log_probs, eos=end)
         state, so_far = scorer.start(1), 0.0
         compared = np.linspace(0, len(text), PREFIXES).round()

@@ -112,7 +112,7 @@ def test_a_model_is_converted_and_measured(text: Path, asrkit: Run, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "words, code, wrong",
+    ("words", "code", "wrong"),
     [
         ((), 2, "no text"),
         (("TEXT",), 2, "nothing to do"),

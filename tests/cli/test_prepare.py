@@ -489,7 +489,7 @@ def test_a_prepared_folder_is_trained(tmp_path: Path, asrkit: Run) -> None:
     assert "test" in results and (tmp_path / "exp/recipe/default/recipe.asrkit").exists()
 
     script = tmp_path / "recipe" / "run.sh"
-    command = [script, "--dry_run", "--exp", tmp_path / "exp", *QUICK, *PYRAMID]
+    command = [str(script), "--dry_run", "--exp", str(tmp_path / "exp"), *QUICK, *PYRAMID]
     environment = os.environ | {"PYTHON": sys.executable}
     again = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert again.stderr.count("up to date") == 10

@@ -20,7 +20,7 @@ from asrkit.learning.models.encoders import pyramid
 from asrkit.recognition import pretrained
 from asrkit.recognition.align import ctc as align_ctc
 from asrkit.recognition.audio.reading import read_audio
-from asrkit.recognition.decoding import ctc_greedy, ctc_prefix_beam, ctc_prefix_score
+from asrkit.recognition.decoding import ctc_greedy, ctc_kernels, ctc_prefix_beam, ctc_prefix_score
 from asrkit.recognition.recognizer import Recognizer
 from asrkit.verify import COMPARISONS, verify
 from asrkit.verify.subject import torch_acoustics
@@ -219,7 +219,7 @@ def test_randomness_is_found(recognizer: Recognizer, wave: np.ndarray) -> None:
 def test_the_command_fails_and_says_where(
     experiment: Path, asrkit: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ctc_prefix_beam, "prefix_beam", wrong_blank(ctc_prefix_beam.prefix_beam))
+    monkeypatch.setattr(ctc_prefix_beam, "prefix_beam", wrong_blank(ctc_kernels.prefix_beam))
     done = asrkit("verify", "--model", experiment, AUDIO, SENTENCES / "sense-0880.flac")
     assert done.code == 1
     assert done.out.count("DIFFERS") == 1

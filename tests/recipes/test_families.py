@@ -54,8 +54,8 @@ def test_from_audio_to_a_packed_recogniser(family: str, recipe: Path, asrkit: Ru
         pictures = [path.name for path in (folder / "plots" / "attention").rglob("*.png")]
         assert pictures == ["epoch-001.png"]
     if family == "crf":
-        lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-        losses = [[line["step"], line["dev_loss"]] for line in lines if "dev_loss" in line]
+        metrics = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+        losses = [[line["step"], line["dev_loss"]] for line in metrics if "dev_loss" in line]
         assert read_state(checkpoints(folder / "checkpoints")[-1]).dev == losses, (
             "the best is that of least loss"
         )

@@ -73,8 +73,8 @@ def test_the_default_runs_on_what_is_there(tmp_path: Path, asrkit: Run) -> None:
 
     [made] = (tmp_path / "exp/librispeech/data").glob("lm-*/perplexity.json")
     made.write_text(made.read_text().replace("40", "41"))
-    for words, sentences in (((), 41), (("--force",), 40)):
-        train(data, tmp_path / "exp", asrkit, "--tag", "other", "--stop-stage", "lm", *words)
+    for options, sentences in (((), 41), (("--force",), 40)):
+        train(data, tmp_path / "exp", asrkit, "--tag", "other", "--stop-stage", "lm", *options)
         other = folder.parent / "other" / "lm"
         assert json.loads((other / "perplexity.json").read_text())["lines"] == sentences
         assert (other / "lm.ngram").read_bytes() == (folder / "lm" / "lm.ngram").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,7 +132,7 @@ def test_wide_joint_beam_is_exhaustive_search(ctc_weight: float) -> None:
     for seed in range(15):
         step = random_model(seed, vocabulary=4)
         log_probs = log_posteriors(rng, 4, 4, "with zeros" if seed % 3 == 0 else "flat")
-        weights = {"end": 3, "ctc_weight": ctc_weight, "length_bonus": 0.2}
+        weights: dict[str, Any] = {"end": 3, "ctc_weight": ctc_weight, "length_bonus": 0.2}
         scores = {
             tokens: joint_score(log_probs, step, tokens, **weights)
             for tokens in brute_force.every_string(4, (1, 2))

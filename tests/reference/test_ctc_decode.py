@@ -22,14 +22,14 @@ EVERYTHING = 10_000
 
 def assert_same_nbest(found: list[ScoredTokens], expected: list[ScoredTokens], tolerance: float) -> None:
     assert [hypothesis.tokens for hypothesis in found] == [hypothesis.tokens for hypothesis in expected]
-    scores = [[hypothesis.score for hypothesis in nbest] for nbest in (found, expected)]
-    np.testing.assert_allclose(*scores, rtol=0, atol=tolerance)
+    actual, reference = ([hypothesis.score for hypothesis in nbest] for nbest in (found, expected))
+    np.testing.assert_allclose(actual, reference, rtol=0, atol=tolerance)
 
 
 def test_the_best_string_may_not_be_that_of_the_best_path() -> None:
     log_probs = np.log([[0.6, 0.4], [0.6, 0.4]])
-    assert greedy(log_probs) == ScoredTokens((), pytest.approx(np.log(0.36)))
-    assert prefix_beam_search(log_probs, beam_size=2)[0] == ScoredTokens((1,), pytest.approx(np.log(0.64)))
+    assert greedy(log_probs) == ((), pytest.approx(np.log(0.36)))
+    assert prefix_beam_search(log_probs, beam_size=2)[0] == ((1,), pytest.approx(np.log(0.64)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

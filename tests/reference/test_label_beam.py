@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def search(
     ctc_weight: float = 1.0,
     length_bonus: float = 0.0,
     dtype: type = np.float64,
-    **options: float,
+    **options: Any,
 ) -> list[Hypothesis]:
     """Joint decoding with the last token as end token, of at most T tokens unless `options` say otherwise."""
     vocabulary = log_probs.shape[1]
@@ -70,9 +71,9 @@ def search(
     }
     if step is not None:
         scorers["attention"] = StepScorer(step, dtype)
-    settings = {"eos": vocabulary - 1, "max_length": len(log_probs), **options}
+    settings: dict[str, Any] = {"eos": vocabulary - 1, "max_length": len(log_probs), **options}
     weights = {"ctc": ctc_weight, "attention": 1.0 - ctc_weight, "length": length_bonus}
-    return label_beam_search(scorers, weights, **settings)  # type: ignore[arg-type]
+    return label_beam_search(scorers, weights, **settings)
 
 
 def assert_same(found: Sequence[Hypothesis], expected: Sequence[tuple[Tokens, float]]) -> None:
@@ -103,7 +104,7 @@ def test_wide_joint_beam_is_exhaustive_search(ctc_weight: float, length_bonus: f
     for seed in range(20):
         step = random_model(seed, 4)
         log_probs = log_posteriors(rng, 4, 4, ("flat", "peaky", "with zeros")[seed % 3])
-        weights = {"ctc_weight": ctc_weight, "length_bonus": length_bonus}
+        weights: dict[str, Any] = {"ctc_weight": ctc_weight, "length_bonus": length_bonus}
         scores = {
             tokens: joint_score(log_probs, step, tokens, end=3, **weights)
             for tokens in brute_force.every_string(4, (1, 2))
@@ -126,7 +127,7 @@ def test_narrow_joint_beam_is_the_reference_beam(kind: str, dtype: type) -> None
         step = random_model(seed, vocabulary)
         log_probs = log_posteriors(rng, int(rng.integers(0, 8)), vocabulary, kind)
         beam_size, nbest, max_length = (int(n) for n in rng.integers([1, 1, 0], [6, 6, 9]))
-        weights = {
+        weights: dict[str, Any] = {
             "ctc_weight": float(rng.choice([0.0, 0.3, 0.5, 1.0])),
             "length_bonus": float(rng.choice([0.0, 0.2, 1.5])),
         }
@@ -159,7 +160,7 @@ def test_the_search_ends_when_nothing_better_can_come() -> None:
 
     def count(length_bonus: float, end_margin: float) -> tuple[int, tuple[int, ...]]:
         counter = StepScorer(lambda prefix: np.zeros(6))
-        scorers = {
+        scorers: dict[str, Scorer] = {
             "ctc": CtcPrefixScorer(log_probs, eos=5),
             "length": LengthBonus(6, 5),
             "calls": counter,
@@ -221,7 +222,7 @@ def test_weights_must_mean_something(weight: float) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"beam_size": 0}, {"nbest": 0}, {"max_length": -1}])
-def test_sizes_must_be_possible(wrong: dict[str, int]) -> None:
+def test_sizes_must_be_possible(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="at least"):
         search(np.zeros((1, 4)), **{"beam_size": 3, **wrong})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 SIZES = st.integers(1, 5)
 
 
-def drawn(examples: int = 10):
+def drawn(examples: int = 10) -> settings:
     """Settings: the same `examples` shapes each time."""
     return settings(derandomize=True, deadline=None, max_examples=examples, database=None)
 
@@ -175,12 +176,16 @@ def test_pooling(seed: int, channels: int, sizes: list[tuple[int, int, int]]) ->
     }
     for pool, peer in peers.items():
         layer, module = pool(kernel, stride), peer(kernel, stride)
-        for relu in (False, True):  # after ReLU there are ties, between zeros
+        for least in (-np.inf, 0.0):  # after ReLU there are ties, between zeros
+
+            def draw(least: float = least) -> tuple[np.ndarray, ...]:
+                return (np.maximum(rng.normal(size=shape), least),)
+
             agree_while_training(
                 layer,
                 module,
                 {},
-                lambda relu=relu: (np.maximum(rng.normal(size=shape), 0.0 if relu else -np.inf),),
+                draw,
                 layer.forward,
                 module,
                 rng,
@@ -191,7 +196,9 @@ CELLS = [(RNNCell, nn.RNN), (GRUCell, nn.GRU), (LSTMCell, nn.LSTM)]
 LENGTHS = st.lists(st.integers(1, 6), min_size=1, max_size=4)
 
 
-def torch_recurrent(module: nn.Module, lengths: np.ndarray, frames: int):
+def torch_recurrent(
+    module: nn.Module, lengths: np.ndarray, frames: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """Run a recurrent module of torch over packed sequences."""
 
     def run(x: torch.Tensor) -> torch.Tensor:
@@ -283,7 +290,7 @@ def test_multi_head_attention(
         module,
         places,
         lambda: tuple(rng.normal(size=(len(lengths), size, width)) for size in (queries, keys, keys)),
-        lambda *inputs: layer.forward(*inputs, mask),
+        lambda query, key, value: layer.forward(query, key, value, mask),
         lambda *inputs: module(*inputs, key_padding_mask=padded, attn_mask=attn_mask, need_weights=False)[0],
         rng,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +28,12 @@ from asrkit.reference.softmax import SoftmaxCrossEntropy
 RATES = st.floats(1e-4, 0.3)
 DECAYS = st.floats(0.0, 0.999)
 EPSILONS = st.sampled_from([1e-8, 1e-6])
+Params = dict[str, np.ndarray]
+TorchParams = list[torch.Tensor]
+Pair = tuple[Optimizer, torch.optim.Optimizer]
 
 
-def sgd(draw: st.DrawFn, params: dict, torch_params: list) -> tuple[Optimizer, torch.optim.Optimizer]:
+def sgd(draw: st.DrawFn, params: Params, torch_params: TorchParams) -> Pair:
     rate, momentum = draw(RATES), draw(DECAYS)
     nesterov = momentum > 0 and draw(st.booleans())
     return (
@@ -37,7 +42,7 @@ def sgd(draw: st.DrawFn, params: dict, torch_params: list) -> tuple[Optimizer, t
     )
 
 
-def rmsprop(draw: st.DrawFn, params: dict, torch_params: list) -> tuple[Optimizer, torch.optim.Optimizer]:
+def rmsprop(draw: st.DrawFn, params: Params, torch_params: TorchParams) -> Pair:
     rate, smoothing, epsilon = draw(RATES), draw(DECAYS), draw(EPSILONS)
     return (
         RMSProp(params, rate, smoothing, epsilon),
@@ -45,12 +50,12 @@ def rmsprop(draw: st.DrawFn, params: dict, torch_params: list) -> tuple[Optimize
     )
 
 
-def adam(draw: st.DrawFn, params: dict, torch_params: list) -> tuple[Optimizer, torch.optim.Optimizer]:
+def adam(draw: st.DrawFn, params: Params, torch_params: TorchParams) -> Pair:
     rate, betas, epsilon = draw(RATES), (draw(DECAYS), draw(DECAYS)), draw(EPSILONS)
     return Adam(params, rate, betas, epsilon), torch.optim.Adam(torch_params, rate, betas, epsilon)
 
 
-def adamw(draw: st.DrawFn, params: dict, torch_params: list) -> tuple[Optimizer, torch.optim.Optimizer]:
+def adamw(draw: st.DrawFn, params: Params, torch_params: TorchParams) -> Pair:
     rate, betas, epsilon, decay = draw(RATES), (draw(DECAYS), draw(DECAYS)), draw(EPSILONS), draw(DECAYS)
     return (
         AdamW(params, rate, betas, epsilon, decay),
@@ -61,7 +66,7 @@ def adamw(draw: st.DrawFn, params: dict, torch_params: list) -> tuple[Optimizer,
 @pytest.mark.parametrize("make", [sgd, rmsprop, adam, adamw])
 @settings(derandomize=True, deadline=None, max_examples=12, database=None)
 @given(data=st.data())
-def test_optimizers_follow_torch_for_20_updates(make, data: st.DataObject) -> None:
+def test_optimizers_follow_torch_for_20_updates(make: Callable[..., Any], data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     shapes = data.draw(st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3), min_size=1, max_size=3))
     params = {str(i): rng.normal(size=shape) for i, shape in enumerate(shapes)}
@@ -93,7 +98,7 @@ def test_training_a_classifier_lowers_its_loss(make: type[Optimizer]) -> None:
     assert losses[-1] < 0.6 * losses[0]
 
 
-PEERS = {
+PEERS: dict[str, Callable[..., torch.Tensor]] = {
     "xavier_uniform": nn.init.xavier_uniform_,
     "xavier_normal": nn.init.xavier_normal_,
     "kaiming_uniform": partial(nn.init.kaiming_uniform_, nonlinearity="relu"),
@@ -132,7 +137,9 @@ def test_gradient_check_of_a_whole_ctc_network_and_of_a_bug() -> None:
 
     def forward() -> tuple[float, np.ndarray]:
         joined, halved = pyramid.forward(x, lengths)
-        losses, d_logits = ctc_loss_batch(output.forward(rnn.forward(joined, halved)), halved, labels)
+        losses, d_logits = ctc_loss_batch(
+            output.forward(rnn.forward(joined, halved)), halved.tolist(), labels
+        )
         return float(losses.sum()), d_logits
 
     _, d_logits = forward()

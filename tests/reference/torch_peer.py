@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from asrkit.reference.layer import Layer
 from asrkit.reference.optimizers import SGD
 
 TOLERANCE = 1e-10
@@ -24,14 +24,20 @@ def same_names(module: nn.Module) -> dict[str, Place]:
     return {name: (name, slice(None)) for name, _ in module.named_parameters()}
 
 
-def close(ours: np.ndarray, theirs: torch.Tensor) -> None:
+def close(ours: np.ndarray, theirs: torch.Tensor | None) -> None:
     """Equal within the tolerance, in shape too."""
-    assert ours.shape == tuple(theirs.shape)
+    assert theirs is not None and ours.shape == tuple(theirs.shape)
     np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=0, atol=TOLERANCE)
 
 
+def gradient(parameter: nn.Parameter) -> torch.Tensor:
+    """The gradient of a parameter that has one."""
+    assert parameter.grad is not None
+    return parameter.grad
+
+
 def agree_while_training(
-    layer: Layer,
+    layer: Any,
     module: nn.Module,
     places: Mapping[str, Place],
     draw: Callable[[], tuple[np.ndarray, ...]],
@@ -72,11 +78,11 @@ def agree_while_training(
         for d, leaf in zip(dx if isinstance(dx, tuple) else (dx,), leaves, strict=True):
             close(d, leaf.grad)
         for name, (their_name, rows) in places.items():
-            close(layer.grads[name], theirs[their_name].grad[rows])
+            close(layer.grads[name], gradient(theirs[their_name])[rows])
 
         ours.step(layer.grads)
         with torch.no_grad():
             for parameter in theirs.values():
-                parameter -= RATE * parameter.grad
+                parameter.sub_(RATE * gradient(parameter))
         for name, (their_name, rows) in places.items():
             close(layer.params[name], theirs[their_name][rows])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -27,14 +28,14 @@ EXPECTED = {
 
 
 @pytest.fixture
-def imports(monkeypatch: pytest.MonkeyPatch) -> object:
+def imports(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import imports
 
     return imports
 
 
-def test_every_kind_of_import(imports: object, tmp_path: Path) -> None:
+def test_every_kind_of_import(imports: Any, tmp_path: Path) -> None:
     for name, source in SOURCES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(source)
@@ -42,7 +43,7 @@ def test_every_kind_of_import(imports: object, tmp_path: Path) -> None:
     assert set(map(tuple, edges)) == EXPECTED
 
 
-def test_components(imports: object) -> None:
+def test_components(imports: Any) -> None:
     graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"e"}}
     assert imports.components(graph) == [["d"], ["b", "c"], ["a"], ["e"]]
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +84,12 @@ def test_axes_are_seconds_and_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     saved: list[Figure] = []
     save = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (saved.append(self), save(self, *a, **k)))
+
+    def keep(figure: Figure, *args: Any, **options: Any) -> None:
+        saved.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
     tokens = ["<space>", "$x$", "▁é", "a_b", "A"]
     draw_attention(rng.random((2, 3, 5, 25)), tokens, 0.04, tmp_path / "a.png", "u_1: $5 and $6")
     draw_attention(rng.random((200, 25)), ["x"] * 200, 0.04, tmp_path / "b.png")

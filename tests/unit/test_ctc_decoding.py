@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asrkit.compiled import compiled
 from asrkit.config.decoders import DECODERS, decoders_for, require_decoder
 from asrkit.errors import DataError, UsageError
 from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
-from asrkit.recognition.decoding.ctc_kernels import compiled
 from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 from asrkit.recognition.decoding.hypothesis import Hypothesis
 

@@ -58,7 +58,7 @@ def every_sentence(
     word_bonus: float,
 ) -> dict[tuple[str, ...], tuple[float, tuple[int, ...]]]:
     """Score and tokens of each sentence that the frames have room for, in its best spelling."""
-    results = {}
+    results: dict[tuple[str, ...], tuple[float, tuple[int, ...]]] = {}
     for count in range(len(log_probs) + 1):
         for words in itertools.product(lexicon, repeat=count):
             lm_score = lm.log_prob(words) if lm else 0.0
@@ -370,7 +370,7 @@ def frame_paths(scores: np.ndarray, labels: list[int], min_frames: int) -> float
     return best
 
 
-@pytest.mark.parametrize("min_frames, frames", [(1, 3), (2, 7), (3, 9)])
+@pytest.mark.parametrize(("min_frames", "frames"), [(1, 3), (2, 7), (3, 9)])
 def test_frame_lexicon_search_is_exact(min_frames: int, frames: int) -> None:
     """Silence is class 0; words of the classes 1 and 2 may have the same one on both sides of a border."""
     lexicon = {"ex": [[1]], "why": [[2, 1]], "yes": [[1, 2], [2]]}

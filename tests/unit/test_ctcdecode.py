@@ -173,8 +173,8 @@ def test_beams_of_real_speech_are_those_of_the_reference(experiment: Path) -> No
     assert len(batch) == 11 and max(map(len, texts)) > 10
 
 
-@pytest.mark.parametrize("alpha, beta", WEIGHTS)
-@pytest.mark.parametrize("lm, labels", CASES, ids=["words", "characters", "unknown label"])
+@pytest.mark.parametrize(("alpha", "beta"), WEIGHTS)
+@pytest.mark.parametrize(("lm", "labels"), CASES, ids=["words", "characters", "unknown label"])
 def test_a_wide_beam_with_a_language_model_is_exact(
     tmp_path: Path, lm: Ngrams, labels: str, alpha: float, beta: float
 ) -> None:
@@ -193,8 +193,8 @@ def test_a_wide_beam_with_a_language_model_is_exact(
     assert len(found) > 20 and (lm is CHARACTERS) == (len(found) == len(strings))
 
 
-@pytest.mark.parametrize("alpha, beta", WEIGHTS)
-@pytest.mark.parametrize("lm, labels", CASES, ids=["words", "characters", "unknown label"])
+@pytest.mark.parametrize(("alpha", "beta"), WEIGHTS)
+@pytest.mark.parametrize(("lm", "labels"), CASES, ids=["words", "characters", "unknown label"])
 def test_a_narrow_beam_with_a_language_model_keeps_what_its_scores_say(
     tmp_path: Path, lm: Ngrams, labels: str, alpha: float, beta: float
 ) -> None:
@@ -239,7 +239,7 @@ def test_weights_change_the_result_and_can_be_set_anew(tmp_path: Path) -> None:
     assert (plain.max_order(), plain.dict_size(), plain.character_based()) == (None, None, None)
 
 
-@pytest.mark.parametrize("top_n, mass", [(3, 1.0), (8, 0.7), (2, 0.9), (1, 1.0)])
+@pytest.mark.parametrize(("top_n", "mass"), [(3, 1.0), (8, 0.7), (2, 0.9), (1, 1.0)])
 def test_cut_off_classes_count_as_impossible(top_n: int, mass: float) -> None:
     for seed in range(10):
         log_probs = log_posteriors(np.random.default_rng(seed), 12, 8, "flat").astype(np.float32)
@@ -263,7 +263,7 @@ def test_timesteps_are_the_peaks_of_the_best_path() -> None:
     for _ in range(10):
         log_probs = log_posteriors(rng, 6, 3, "flat").astype(np.float32)
         for tokens, _, frames in hypotheses(decoder.decode(log_probs[None])):
-            path = np.array([0, *best_alignment(log_probs, tokens)[0], 0])
+            path = np.array([0, *best_alignment(log_probs.astype(np.float64), tokens)[0], 0])
             begins = np.flatnonzero((path[1:-1] != path[:-2]) & (path[1:-1] != 0))
             ends = np.flatnonzero((path[1:-1] != path[2:]) & (path[1:-1] != 0)) + 1
             spans = [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
@@ -425,7 +425,7 @@ LOGS = np.log(np.full((2, 4, 3), 1 / 3, np.float32))
 
 
 @pytest.mark.parametrize(
-    "wrong, error, message",
+    ("wrong", "error", "message"),
     [
         (lambda: CTCBeamDecoder("_ab", beam_width=0), UsageError, "beam_width 0"),
         (lambda: CTCBeamDecoder("_ab", num_processes=0), UsageError, "num_processes 0"),

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -282,7 +283,7 @@ def test_decoding_finds_the_best_of_all_segmentations() -> None:
 
 def test_without_priors_bigram_and_durations_decoding_is_greedy() -> None:
     log_probs, lens = posteriors(5 * 40, 6).reshape(5, 40, 6), [40, 0, 1, 17, 40]
-    settings = {"token_ids": [1, 10, 20, 30, 40, 50], "frame_seconds": 0.01}
+    settings: dict[str, Any] = {"token_ids": [1, 10, 20, 30, 40, 50], "frame_seconds": 0.01}
     bigram = np.where(np.eye(6) > 0, -np.inf, 0).astype(np.float32)
     greedy = [nbest[0] for nbest in frame_greedy_search(log_probs, np.array(lens), **settings)]
     for mine, peer in zip(

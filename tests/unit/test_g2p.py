@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,8 @@ def test_alignment_agrees_with_every_alignment_counted_out() -> None:
     found, lengths = best_alignments(entries, np.log(probs))
 
     names: dict[int, tuple[str, Pronunciation]] = {}
-    expected, likelihood, at = defaultdict(float), 0.0, 0
+    expected: dict[Any, float] = defaultdict(float)
+    likelihood, at = 0.0, 0
     order = [(1, 0), (1, 1), (1, 2), (2, 1)]
     for place, (word, phones) in enumerate(listed):
         i0, j0 = entries.letter_ends[place], entries.phone_ends[place]
@@ -219,7 +221,9 @@ def test_letters_no_entry_has(split: tuple[G2p, list[str]]) -> None:
 def test_what_cannot_be_trained_or_asked_is_refused() -> None:
     with pytest.raises(DataError, match="no pronunciation"):
         G2p.train(Lexicon({"W": [("D", "AH", "B", "AH", "L", "Y", "UW")]}))
-    syllables = {chr(0x4E00 + index): [(f"s{index}",)] for index in range(500)}
+    syllables: dict[str, list[Pronunciation]] = {
+        chr(0x4E00 + index): [(f"s{index}",)] for index in range(500)
+    }
     with pytest.raises(DataError, match="500 letters"):
         G2p.train(Lexicon(syllables))
     with pytest.raises(UsageError, match="beam"):

@@ -283,7 +283,7 @@ def test_arpa_files_of_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, wrong",
+    ("text", "wrong"),
     [
         ("", "no .data"),
         ("\\data\\\n", "announces"),
@@ -332,7 +332,7 @@ def test_models_go_from_form_to_form(prompts: list[list[str]], tmp_path: Path) -
     assert (tmp_path / "b.ngram").read_bytes() == (tmp_path / "d.ngram").read_bytes()
 
 
-@pytest.mark.parametrize("bits, tolerance", [(4, 0.1), (8, 0.005), (16, 1e-7)])
+@pytest.mark.parametrize(("bits", "tolerance"), [(4, 0.1), (8, 0.005), (16, 1e-7)])
 def test_values_of_few_bits(prompts: list[list[str]], bits: int, tolerance: float, tmp_path: Path) -> None:
     model = estimate(prompts, 3)
     write_binary(model, tmp_path / "exact.ngram")
@@ -476,8 +476,8 @@ def test_token_scores_add_up_to_the_sentence(prompts: list[list[str]], order: in
     totals, state = torch.zeros(len(sentences), dtype=torch.float64), scorer.start(len(sentences))
     order_of = torch.arange(len(sentences))
     for u in range(longest + 1):
-        scores, state = scorer.score(ids[order_of, :u].numpy(), state)
-        scores = torch.from_numpy(scores)
+        array, state = scorer.score(ids[order_of, :u].numpy(), state)
+        scores = torch.from_numpy(array)
         assert scores.shape == (len(sentences), len(tokens)) and (scores[:, 0] == -torch.inf).all()
         assert (scores[:, 1:] <= scorer.highest).all()
         live = torch.tensor([u <= len(sentences[k]) for k in order_of.tolist()])

@@ -11,7 +11,7 @@ import torch
 
 from asrkit.config import RescorerConfig, TextConfig, TransformerDecoderConfig, neural_lm_shape
 from asrkit.learning.lm.neural import NeuralLm
-from asrkit.learning.recipe.lm_stage import joined
+from asrkit.learning.recipe.lm_stage import join_sentences
 from asrkit.learning.torch_acoustics import TorchTokenModel
 from asrkit.learning.training.data import Item, TextSource
 from asrkit.recognition.decoding.rescorer import Rescorer
@@ -71,9 +71,13 @@ def test_it_is_a_distribution_over_texts(models: tuple[NeuralLm, Rescorer]) -> N
 
 def test_lines_join_neighbouring_sentences() -> None:
     sentences = [f"{'A B C D E F G'[: 2 * (n % 5) + 1]} {n}" for n in range(400)]
-    lines = list(joined(sentences, 20, seed=1))
+    lines = list(join_sentences(sentences, 20, seed=1))
     assert " ".join(lines) == " ".join(sentences)
     lengths = [len(line.split()) for line in lines[1:]]
     assert max(lengths) < 20 + 6 and min(lengths) < 6 and 8 < np.mean(lengths) < 16
-    assert lines == list(joined(iter(sentences), 20, seed=1)) != list(joined(sentences, 20, seed=2))
-    assert list(joined([], 20, seed=1)) == []
+    assert (
+        lines
+        == list(join_sentences(iter(sentences), 20, seed=1))
+        != list(join_sentences(sentences, 20, seed=2))
+    )
+    assert list(join_sentences([], 20, seed=1)) == []

@@ -9,7 +9,7 @@ from reference.posteriors import KINDS, log_posteriors
 
 from asrkit.errors import DataError
 from asrkit.recognition.decoding.ctc_prefix_score import CtcPrefixScorer
-from asrkit.recognition.decoding.scorers import LengthBonus
+from asrkit.recognition.decoding.scorers import LengthBonus, Scorer
 from asrkit.reference.ctc import ctc_log_probability
 from asrkit.reference.joint import ctc_prefix_log_probability
 
@@ -45,12 +45,12 @@ def assert_is_the_reference(log_probs: np.ndarray, *, blank: int, eos: int, tole
         assert ends == pytest.approx(ctc_log_probability(exact, prefix, blank), abs=tolerance)
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-9), (np.float32, 1e-4)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-4)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_ctc_prefix_scores_are_those_computed_anew(kind: str, dtype: type, tolerance: float) -> None:
     rng = np.random.default_rng(1)
     for frames in (0, 1, 2, 3, 5, 8):
-        log_probs = log_posteriors(rng, frames, 4, kind).astype(dtype)
+        log_probs: np.ndarray = log_posteriors(rng, frames, 4, kind).astype(dtype)
         assert_is_the_reference(log_probs, blank=0, eos=3, tolerance=tolerance)
     assert_is_the_reference(log_probs, blank=2, eos=0, tolerance=tolerance)
 
@@ -95,7 +95,7 @@ def test_ctc_prefix_scorer_refuses_nan() -> None:
 
 
 def test_length_bonus_counts_tokens_and_not_the_end() -> None:
-    scorer = LengthBonus(vocab=4, eos=3)
+    scorer: Scorer = LengthBonus(vocab=4, eos=3)
     scores, state = scorer.score(np.zeros((2, 5), np.int64), scorer.start(2))
     assert scores.tolist() == [[1.0, 1.0, 1.0, 0.0]] * 2
     assert float(scores.max()) == scorer.highest

@@ -70,7 +70,7 @@ def test_early_stopping_counts_epochs_without_improvement() -> None:
     assert state.finished
 
 
-def small_training() -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.amp.GradScaler]:
+def small_training() -> tuple[torch.nn.Linear, torch.optim.Optimizer, torch.amp.GradScaler]:
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 2)
     return model, torch.optim.AdamW(model.parameters()), torch.amp.GradScaler("cpu", enabled=False)
@@ -153,9 +153,10 @@ def test_compact_weights(tmp_path: Path) -> None:
 
 def test_weights_in_eight_bits(tmp_path: Path) -> None:
     model = torch.nn.Sequential(torch.nn.Conv1d(3, 8, 5), torch.nn.LSTM(8, 16), torch.nn.LayerNorm(16))
+    weights = model.state_dict()
     with torch.no_grad():
-        model[0].weight[2] = 0.0
-        model[1].weight_hh_l0[5] *= 1000
+        weights["0.weight"][2] = 0.0
+        weights["1.weight_hh_l0"][5] *= 1000
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     save_weights(compact(before, 8), tmp_path)
     load_weights(tmp_path / "model.safetensors", model)
@@ -168,7 +169,7 @@ def test_weights_in_eight_bits(tmp_path: Path) -> None:
             assert error.max() > 0, name
         else:
             torch.testing.assert_close(tensor, before[name], rtol=5e-4, atol=1e-7)
-    assert torch.equal(model[0].weight[2], torch.zeros(3, 5))
+    assert torch.equal(model.state_dict()["0.weight"][2], torch.zeros(3, 5))
 
 
 def test_preflight_names_the_way_out_of_memory() -> None:

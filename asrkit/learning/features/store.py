@@ -88,6 +88,7 @@ class FeatureStore:
 
 
 def entry(utterance: str, speed: float) -> str:
+    """The name of an utterance at a speed in the store."""
     return f"{utterance}@{speed:g}"
 
 

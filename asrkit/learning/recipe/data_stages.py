@@ -40,6 +40,7 @@ SHOWN = 20  # skipped utterances that are printed; all are in a file
 
 
 def download(workspace: Workspace, prints: Prints) -> None:
+    """Fetch the corpus if it is not in the data folder."""
     from asrkit.learning.data import download as fetch
     from asrkit.learning.data.corpora import CORPORA
 

@@ -34,16 +34,19 @@ def source_path(workspace: Workspace) -> Path:
 
 
 def manifest(workspace: Workspace, prints: Prints, name: str) -> Path:
+    """The prepared manifest of a set."""
     return workspace.shared("prepare", prints["prepare"]) / f"{name}.jsonl.gz"
 
 
 def utterances_of(workspace: Workspace, prints: Prints, names: list[str]) -> list[Utterance]:
+    """The utterances of several sets."""
     from asrkit.learning.data.manifest import read_manifest
 
     return [u for name in names for u in read_manifest(manifest(workspace, prints, name))]
 
 
 def store_folder(workspace: Workspace, prints: Prints, name: str) -> Path:
+    """The stored features of a set."""
     return workspace.shared("features", prints["features"]) / name
 
 
@@ -169,6 +172,7 @@ def labels_path(workspace: Workspace, role: str) -> Path:
 
 
 def averaged(workspace: Workspace) -> Path:
+    """The weights of the averaged checkpoints."""
     return workspace.folder / "checkpoints" / "averaged" / "model.safetensors"
 
 
@@ -178,18 +182,22 @@ def tuned(workspace: Workspace) -> Path:
 
 
 def decoders(workspace: Workspace) -> list[str]:
+    """Every decoder that the recipe runs, the main one first."""
     decode = workspace.config.decode
     return list(dict.fromkeys([decode.decoder, *decode.also]))
 
 
 def reported_sets(workspace: Workspace) -> list[str]:
+    """The sets that are decoded and scored."""
     corpus = workspace.config.corpus
     return list(dict.fromkeys([*corpus.dev, *corpus.test]))
 
 
 def decode_folder(workspace: Workspace, decoder: str, name: str) -> Path:
+    """The transcripts and scores of a decoder on a set."""
     return workspace.folder / "decode" / decoder / name
 
 
 def bundle_path(workspace: Workspace) -> Path:
+    """The packed recogniser."""
     return workspace.folder / f"{workspace.exp.name}.asrkit"

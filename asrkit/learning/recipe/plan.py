@@ -198,6 +198,7 @@ def run_plan(
 
 
 def record_path(stage: Stage, workspace: Workspace) -> Path:
+    """The record of a stage's last run."""
     return workspace.folder / "stages" / f"{stage.number:02d}-{stage.name}.json"
 
 

@@ -51,4 +51,5 @@ def resolve(workspace: Workspace) -> Workspace:
 
 
 def with_texts(config: Config, texts: list[str]) -> Config:
+    """The configuration with other texts for the language model."""
     return replace(config, lm=replace(config.lm, text=texts))

@@ -62,6 +62,7 @@ def corpus_state(workspace: Workspace) -> Any:
 
 
 def after(*names: str) -> Callable[[Config], tuple[str, ...]]:
+    """Dependencies that do not vary with the configuration."""
     return lambda _: names
 
 

@@ -76,6 +76,7 @@ def save_checkpoint(
 
 
 def step_folder(folder: Path, step: int) -> Path:
+    """The checkpoint of a training step."""
     return folder / f"step-{step}"
 
 

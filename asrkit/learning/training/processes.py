@@ -20,6 +20,7 @@ def start_processes() -> tuple[int, int]:
 
 
 def end_processes() -> None:
+    """Leave the group of processes, if any."""
     if dist.is_initialized():
         dist.destroy_process_group()
 

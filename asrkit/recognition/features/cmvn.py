@@ -34,7 +34,7 @@ class CmvnStats:
 
     @property
     def mean(self) -> np.ndarray:
-        """f64[F]"""
+        """f64[F]."""
         return self.sum / max(self.count, 1)
 
     @property

@@ -18,18 +18,22 @@ from asrkit.recognition.writers.captions import captions
 
 
 def to_txt(transcript: Transcript) -> str:
+    """Plain text."""
     return transcript.text + "\n"
 
 
 def to_json(transcript: Transcript) -> str:
+    """One JSON object on a line."""
     return json.dumps(asdict(transcript), ensure_ascii=False) + "\n"
 
 
 def to_trn(transcript: Transcript) -> str:
+    """NIST trn: the words, then the id in parentheses."""
     return " ".join([*transcript.text.split(), f"({plain_id(transcript.id)})"]) + "\n"
 
 
 def to_ctm(transcript: Transcript) -> str:
+    """NIST ctm: one line for each word."""
     return "".join(
         " ".join(f"{field:.3f}" if isinstance(field, float) else str(field) for field in word) + "\n"
         for word in ctm_words(transcript)
@@ -37,6 +41,7 @@ def to_ctm(transcript: Transcript) -> str:
 
 
 def ctm_words(transcript: Transcript) -> list[CtmWord]:
+    """The words of a transcript as lines of a ctm file."""
     name = plain_id(transcript.id)
     return [CtmWord(name, "1", w.start, w.end - w.start, w.text, w.confidence) for w in transcript.words]
 

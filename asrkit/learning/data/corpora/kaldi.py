@@ -24,8 +24,10 @@ def subsets(source: Path, files: Sequence[Path]) -> list[str]:
 
 
 def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry]:
-    """See :class:`.Corpus`. Relative paths start at the data directory, the source or its parent: recipes
-    keep ``data/`` beside ``wav/``."""
+    """See :class:`.Corpus`.
+
+    Relative paths start at the data directory, the source or its parent: ``data/`` is often beside ``wav/``.
+    """
     folder = subset_folder(source, subset)
     recordings, texts = _table(folder / "wav.scp"), _table(folder / "text")
     speakers = _table(folder / "utt2spk") if (folder / "utt2spk").exists() else {}

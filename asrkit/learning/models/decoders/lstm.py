@@ -105,8 +105,11 @@ class LstmDecoder(nn.Module):
         self.out = nn.Linear(config.hidden, vocab)
 
     def forward(self, tokens: Tensor, encoded: Encoded) -> Tensor:
-        """All logits. In training each token after the first is, with probability `scheduled_sampling`, not
-        the given one but one drawn from the model's last output (Bengio et al. 2015)."""
+        """All logits.
+
+        Scheduled sampling (Bengio et al. 2015): in training each token after the first is drawn from the
+        model's last output with probability `scheduled_sampling`.
+        """
         state, outputs = self.start(encoded), list[Tensor]()
         for position in range(tokens.shape[1]):
             token = tokens[:, position]
