@@ -190,7 +190,7 @@ def test_words_without_a_language_model_and_any_spelling_are_the_prefix_beam_sea
     floor = np.full(60, -np.inf, np.float32)
     for beam in (1, 4, 30):
         rows, lengths, scores, _ = lexicon_beam(
-            log_probs, floor, search.graph, search.lm, beam, math.inf, nbest=beam, twins=beam, blank=0
+            log_probs, floor, search.graph, search.lm, beam, math.inf, nbest=beam, per_state=beam, blank=0
         )
         known = ctc_prefix_beam_search(
             log_probs[None], np.array([60]), frame_seconds=1.0, beam_size=beam, nbest=beam

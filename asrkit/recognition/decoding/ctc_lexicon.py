@@ -169,10 +169,10 @@ class CtcLexiconSearch:
         floor = np.full(count, -np.inf, np.float32)
         if 0 < self.beam_tokens < vocab:
             floor = np.partition(frames, -self.beam_tokens, axis=1)[:, -self.beam_tokens]
-        twins = math.ceil(math.sqrt(max(self.nbest, self.second.nbest if self.second else 1)))
-        size = self.beam_size * math.ceil(math.sqrt(twins))
+        per_state = math.ceil(math.sqrt(max(self.nbest, self.second.nbest if self.second else 1)))
+        size = self.beam_size * math.ceil(math.sqrt(per_state))
         rows = lexicon_beam(
-            frames, floor, self.graph, self.lm, size, self.beam_threshold, size, twins, BLANK_ID
+            frames, floor, self.graph, self.lm, size, self.beam_threshold, size, per_state, BLANK_ID
         )
         seen: set[tuple[int, ...]] = set()
         for row, length, ctc, lm in zip(*rows, strict=True):

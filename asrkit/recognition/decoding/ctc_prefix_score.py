@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from asrkit.compiled import compiled
-from asrkit.recognition.decoding.ctc_kernels import log_add
 from asrkit.recognition.decoding.posteriors import utterances
+from asrkit.recognition.decoding.prefix_kernels import log_add
 
 LOWEST = -1e300  # in place of -inf where it is subtracted
 TINY = 1e-200  # a sum at least this large has lost nothing to underflow

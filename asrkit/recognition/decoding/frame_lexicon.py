@@ -11,7 +11,7 @@ import numpy as np
 from asrkit.recognition.decoding.frame_viterbi import Chain, best_segments, segment_hypothesis
 from asrkit.recognition.decoding.hypothesis import Hypothesis
 from asrkit.recognition.decoding.lexicon_graph import check_beam, lexicon_graph, word_model
-from asrkit.recognition.decoding.lexicon_kernels import lexicon_path
+from asrkit.recognition.decoding.lexicon_path import lexicon_path
 from asrkit.recognition.decoding.posteriors import IMPOSSIBLE, utterances
 from asrkit.recognition.ngram.model import NgramModel
 from asrkit.recognition.text.spellings import Spellings, TokenLexicon

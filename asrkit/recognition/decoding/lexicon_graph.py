@@ -4,14 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from asrkit.compiled import compiled
 from asrkit.errors import DataError, UsageError
-from asrkit.recognition.decoding.lexicon_kernels import Graph, WordModel, look_ahead
 from asrkit.recognition.ngram.model import WORD_UNK_ID, NgramModel, read_ngram
 from asrkit.recognition.ngram.trie_kernels import NgramArrays
 from asrkit.recognition.text.spellings import Spellings
+
+
+class Graph(NamedTuple):
+    """The token sequences of a lexicon's words, as arcs between states.
+
+    Attributes:
+        first: int64[S + 1]; the arcs that leave state s are ``first[s]`` to ``first[s + 1]``.
+        token: int32[A], the token that an arc emits.
+        target: int32[A], the state it leads to.
+        word: int32[A], the word it ends; -1: none.
+        final: bool[S], states in which an utterance may end, besides the initial state 0.
+        ahead: float64[S], look-ahead: an estimate of the best score of the words that end next.
+    """
+
+    first: np.ndarray
+    token: np.ndarray
+    target: np.ndarray
+    word: np.ndarray
+    final: np.ndarray
+    ahead: np.ndarray
+
+
+class WordModel(NamedTuple):
+    """An n-gram model for the words of a lexicon.
+
+    Attributes:
+        ngrams: the n-gram model.
+        ids: int64[W], the word of `ngrams` for each word of the lexicon.
+        weight: of log probabilities, at least 0.
+        bonus: added for each word.
+    """
+
+    ngrams: NgramArrays
+    ids: np.ndarray
+    weight: float
+    bonus: float
 
 
 def lexicon_graph(
@@ -98,6 +135,20 @@ def word_model(
     unigrams = model.ngrams.log_probs[1 + model.ids].astype(np.float64)
     look_ahead(graph, model.weight * unigrams + model.bonus)
     return model
+
+
+@compiled
+def look_ahead(graph: Graph, values: np.ndarray) -> None:
+    """Fill ``graph.ahead`` with the highest of `values` float64[W] among the words that end next.
+
+    It is 0 for the states in which words begin and end; the other states follow those that lead to them.
+    """
+    for state in range(graph.final.size - 1, -1, -1):
+        best = -np.inf
+        for arc in range(graph.first[state], graph.first[state + 1]):
+            word = graph.word[arc]
+            best = max(best, values[word] if word >= 0 else graph.ahead[graph.target[arc]])
+        graph.ahead[state] = 0.0 if state == 0 or graph.final[state] else best
 
 
 def check_beam(size: int, threshold: float, nbest: int = 1, tokens: int = 0) -> None:
