@@ -22,6 +22,8 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 
 KERNELS = "recognition/decoding/ctc_kernels.py"
+PREFIXES = "recognition/decoding/prefix_kernels.py"
+INSERTING = "            return child\n        slot = (slot + 1) & mask\n    table[slot] = nodes\n"
 DECODING = ("unit/test_ctc_decoding.py", "reference/test_ctc_decode.py")
 MODEL = ("unit/test_models.py", "reference/test_model_loss.py")
 LABELS = ("unit/test_scorers.py", "reference/test_label_beam.py")
@@ -41,23 +43,23 @@ class Bug(NamedTuple):
 BUGS = [
     Bug(
         "paths of a prefix: the best one, not the sum",
-        KERNELS,
+        PREFIXES,
         "return high + math.log(1.0 + math.exp(low - high))",
         "return high",
         DECODING,
     ),
     Bug(
         "beam: a new best prefix comes second",
-        KERNELS,
+        PREFIXES,
         "while at > 0 and scores[at - 1] < score:",
         "while at > 1 and scores[at - 1] < score:",
         DECODING,
     ),
     Bug(
         "trie: two prefixes with one last token are one",
-        KERNELS,
-        "if parents[child] == node and tokens[child] == token:",
-        "if tokens[child] == token:",
+        PREFIXES,
+        "parents[child] == node and labels[child] == label:\n" + INSERTING,
+        "labels[child] == label:\n" + INSERTING,
         DECODING,
     ),
     Bug(
