@@ -14,7 +14,7 @@ import click
 from asrkit import load
 from asrkit.cli.messages import complain, one_line
 from asrkit.cli.options import recognizer_options
-from asrkit.cli.process import give_memory_back, without_looking_for_cycles
+from asrkit.cli.process import give_memory_back, without_blas, without_looking_for_cycles
 from asrkit.errors import AsrkitError, DataError, UsageError
 
 if TYPE_CHECKING:
@@ -109,8 +109,6 @@ def command(
     several recordings in txt form each line starts with the file's name and a tab.
     """
     give_memory_back()
-    from asrkit.compiled import without_blas
-
     without_blas()
     from asrkit.config import with_weights
     from asrkit.files import atomic_write

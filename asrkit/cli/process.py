@@ -1,11 +1,13 @@
-"""What becomes of memory that is no longer used: in Python, and in the C library (glibc, mallopt(3))."""
+"""What only a process of our own may do: unused memory (glibc, mallopt(3)), and what libraries look for."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8
 
@@ -48,3 +50,17 @@ def _tell(options: dict[int, int]) -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for option, number in options.items():
             mallopt(option, number)
+
+
+def without_blas() -> None:
+    """Keep numba from searching for scipy's BLAS, a third of a second for what no loop here uses.
+
+    No other code in the process can then compile products of matrices.
+    """
+    blas = "scipy.linalg.cython_blas"
+    if blas not in sys.modules:
+        sys.modules[blas] = None  # type: ignore[assignment]
+        try:
+            import_module("numba.np.arraymath")
+        finally:
+            del sys.modules[blas]
