@@ -23,13 +23,13 @@ Probe = Callable[[], tuple[Status, str]]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """One check.
 
     Attributes:
-        name: what it is.
-        status: ``ok``, ``missing``, ``broken`` (there, but does not work) or ``info`` (worth knowing).
-        detail: version, or what is wrong.
-        effect: what this disables, and how to get it; empty when all is well.
+        name: what was checked.
+        status: ``ok``, ``missing``, ``broken`` (installed, but fails) or ``info`` (worth knowing).
+        detail: version or fault.
+        effect: what this disables, and the remedy; empty if ok.
     """
 
     name: str
@@ -39,14 +39,14 @@ class Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Look at everything asrkit can use. Never raises: a probe that fails is a finding.
+    """Check everything asrkit can use. Never raises: a probe that fails is a finding.
 
-    Takes some seconds, since whether a package works shows only when it is imported.
+    Takes some seconds, since packages are imported.
     """
-    return [_look(*check) for check in CHECKS]
+    return [_run(*check) for check in CHECKS]
 
 
-def _look(name: str, probe: Probe, effect: str) -> Finding:
+def _run(name: str, probe: Probe, effect: str) -> Finding:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -133,7 +133,7 @@ AGAIN = "install asrkit again"
 CHECKS: tuple[tuple[str, Probe, str], ...] = (
     ("python", lambda: ("ok", platform.python_version()), ""),
     ("asrkit", lambda: ("ok", asrkit_version()), ""),
-    ("torch", _torch, f"nothing can be trained or decoded; {AGAIN}"),
+    ("torch", _torch, f"training and decoding do not work; {AGAIN}"),
     ("device", _device, "training and decoding use the CPU; a CUDA build of torch would use a GPU"),
     ("bf16", _bf16, "train.precision=auto does not choose bf16"),
     (
@@ -168,13 +168,13 @@ CHECKS: tuple[tuple[str, Probe, str], ...] = (
     (
         "sph2pipe",
         partial(_program, "sph2pipe", "-h"),
-        "SPHERE audio compressed with shorten cannot be read; LDC gives sph2pipe away",
+        "SPHERE audio compressed with shorten cannot be read; sph2pipe is free at LDC",
     ),
     ("git", partial(_program, "git", "--version"), "results do not name the commit they come from"),
     (
         "ASRKIT_DATA",
         _data_folder,
-        "corpora are looked for in --data only, or downloaded; set it to their folder",
+        "corpora are read from --data only, or downloaded; set it to their folder",
     ),
     ("disk", _disk, "experiments cannot be written here"),
 )

@@ -1,4 +1,4 @@
-"""What can go wrong, in words a user can act on: one line `error:`, one line `hint:`, an exit code."""
+"""Errors that a user can act on: one line `error:`, one line `hint:`, an exit code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class AsrkitError(Exception):
-    """Something a user can cause. Shown as two lines, never as a traceback.
+    """An error that a user can cause. Shown as two lines, never as a traceback.
 
     Args:
         message: what is wrong, and where.
@@ -26,7 +26,7 @@ class AsrkitError(Exception):
 
 
 class UsageError(AsrkitError):
-    """The command or its configuration cannot mean anything."""
+    """The command or its configuration is invalid."""
 
     exit_code = 2
 
@@ -43,7 +43,7 @@ class ModelError(AsrkitError):
     """A bundle, checkpoint or experiment that cannot be used."""
 
 
-class MissingDependency(AsrkitError):  # noqa: N818 - says what is wrong without it
+class MissingDependency(AsrkitError):  # noqa: N818 - the name is public
     """An optional package that this operation needs is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
@@ -53,7 +53,7 @@ class MissingDependency(AsrkitError):  # noqa: N818 - says what is wrong without
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """A hint naming the choice most like `word`, or all of them when none is."""
+    """A hint naming the choice most like `word`, or all choices."""
     options = sorted(choices)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else "choose one of: " + ", ".join(options)

@@ -1,4 +1,4 @@
-"""Writing files so that a kill at any instant leaves either the old file or the new one."""
+"""Atomic writes: a kill at any instant leaves either the old file or the new one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, Any
 
 @contextmanager
 def atomic_write(path: Path | str, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open `path` for writing; the content appears under its name only when the block ends well.
+    """Open `path` for writing; the content appears under its name only if the block succeeds.
 
     Args:
         path: the file to write; missing parent folders are made.

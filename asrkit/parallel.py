@@ -1,4 +1,4 @@
-"""Work that several threads share."""
+"""Ordered work by several threads."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ R = TypeVar("R")
 
 
 def ahead(make: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """``make(x)`` of each of `items`, in order; by `threads` threads, so many ahead of need.
+    """``make(x)`` of each of `items`, in order; computed by `threads` threads, up to `threads` items ahead.
 
-    Each result is handed on as soon as it and those before it are known. With 0 threads the caller's own
-    does the work, one item at a time.
+    A result is yielded as soon as it and all earlier ones are ready. With 0 threads the caller's thread does
+    the work, one item at a time.
     """
     if not threads:
         yield from map(make, items)

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Yield `items`, showing how many are done and how long the rest will take."""
+    """Yield `items` with a progress bar and the remaining time."""
     if not sys.stderr.isatty():
         yield from items
         return
@@ -42,5 +42,5 @@ def transfer(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def tell(text: str) -> None:
-    """Say something to the person at the terminal."""
+    """Print a line on stderr."""
     print(text, file=sys.stderr, flush=True)

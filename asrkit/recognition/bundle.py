@@ -30,7 +30,7 @@ HINT = "get the bundle again, or pack it again"
 
 
 class Part(NamedTuple):
-    """What the manifest says of a part: its size in bytes and hexadecimal SHA-256."""
+    """An entry of the manifest: a part's size in bytes and its hexadecimal SHA-256."""
 
     size: int
     sha256: str
@@ -75,12 +75,12 @@ def pack(parts: Mapping[str, Path | bytes], out: Path | str, info: Mapping[str, 
 
 
 class Bundle:
-    """An open bundle, each of whose parts is checked before anyone gets it. Made by :meth:`open`.
+    """An open bundle; parts are checked before they are returned. Made by :meth:`open`.
 
     Attributes:
         path: the file or folder.
         asrkit: version of asrkit that packed it.
-        info: what :func:`pack` was told about its origin.
+        info: its origin, as passed to :func:`pack`.
         parts: name -> size and checksum.
     """
 
@@ -99,9 +99,7 @@ class Bundle:
             self.info: dict[str, Any] = dict(manifest["info"])
             self.parts = {str(name): Part(**part) for name, part in manifest["parts"].items()}
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise ModelError(
-                f"{path} is not an asrkit bundle: {MANIFEST} is not one of ours", HINT
-            ) from error
+            raise ModelError(f"{path} is not an asrkit bundle: unrecognised {MANIFEST}", HINT) from error
 
     @classmethod
     def open(cls, path: Path | str, *, contents: bool = True) -> Bundle:
@@ -116,8 +114,8 @@ class Bundle:
         """
         path = Path(path)
         try:
-            found = _list_folder(path) if path.is_dir() else _list_zip(path)
-            if found.pop(MANIFEST) > MAX_MANIFEST:
+            sizes = _list_folder(path) if path.is_dir() else _list_zip(path)
+            if sizes.pop(MANIFEST) > MAX_MANIFEST:
                 raise ModelError(f"{path}: {MANIFEST} is too large", HINT)
             bundle = cls(path, json.loads(_read(path, MANIFEST)))
         except (ValueError, RecursionError) as error:
@@ -126,12 +124,12 @@ class Bundle:
             raise ModelError(
                 f"cannot open {path}: {error.strerror or error}", "give a bundle's path"
             ) from error
-        for name in sorted(found.keys() ^ bundle.parts):
+        for name in sorted(sizes.keys() ^ bundle.parts):
             wrong = "is missing" if name in bundle.parts else "is not in the manifest"
             raise ModelError(f"{path}: part {name} {wrong}", HINT)
-        for name, size in found.items():
+        for name, size in sizes.items():
             if size != bundle.parts[name].size:
-                raise ModelError(f"{path}: part {name} has another size than the manifest says", HINT)
+                raise ModelError(f"{path}: part {name} has another size than in the manifest", HINT)
             if contents:
                 bundle.read(name)
         return bundle
@@ -145,7 +143,7 @@ class Bundle:
         """The content of a part.
 
         Raises:
-            ModelError: there is no such part, or its content is not what was packed.
+            ModelError: the part does not exist, or its content is not what was packed.
         """
         if name not in self.parts:
             raise ModelError(f"{self.path} has no part {name}", "it has: " + ", ".join(self.names))
@@ -226,7 +224,7 @@ def _list_zip(path: Path) -> dict[str, int]:
             )
     sizes = {entry.filename: entry.file_size for entry in entries}
     if len({name.lower() for name in sizes}) < len(entries):
-        raise ModelError(f"{path}: a part is there twice", HINT)
+        raise ModelError(f"{path}: a part occurs twice", HINT)
     if sum(sizes.values()) > path.stat().st_size:
         raise ModelError(f"{path}: its parts claim to be larger than the file", HINT)
     return sizes

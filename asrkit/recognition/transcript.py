@@ -37,14 +37,14 @@ class Transcript:
     """The transcript of one utterance or recording.
 
     Attributes:
-        id: utterance id, or the audio file's name without its ending.
+        id: utterance id, or the audio file's name without its suffix.
         audio: path of the audio.
         seconds: duration of what was decoded.
         text: the best hypothesis.
         confidence: 0..1.
         words: the best hypothesis word by word.
         tokens: the best hypothesis token by token, special ones by name.
-        nbest: hypotheses by falling score, the best first; none of a recording decoded in pieces.
+        nbest: hypotheses by falling score; empty for a recording decoded in pieces.
     """
 
     id: str
@@ -58,7 +58,7 @@ class Transcript:
 
 
 def hypothesis_words(hypothesis: Hypothesis, tokenizer: Tokenizer) -> Sequence[tuple[str, int, int]]:
-    """Its words, each with its tokens' places [begin, end): the decoder's, or else the tokenizer's."""
+    """Its words, each with its range of tokens [begin, end): the decoder's, or else the tokenizer's."""
     return tokenizer.word_spans(hypothesis.tokens) if hypothesis.words is None else hypothesis.words
 
 
@@ -80,8 +80,8 @@ def make_transcript(
 ) -> Transcript:
     """Turn an n-best list into text; `offset` is added to all times, and none is after `latest` (seconds).
 
-    The times of a `peaky` decoder, which says where a token was emitted, become those for which it sounds, as
-    :func:`asrkit.recognition.align.frames.align_text` has them.
+    The times of a `peaky` decoder, which marks where a token was emitted, are extended to its duration, as in
+    :func:`asrkit.recognition.align.frames.align_text`.
     """
     best = hypotheses[0]
     times = best.times
@@ -110,24 +110,23 @@ def make_transcript(
 
 
 def sounding(times: np.ndarray, spoken: Sequence[int], seconds: float) -> np.ndarray:
-    """When tokens sound that are emitted at `times` f32[U, 2], f64[U, 2].
+    """The durations f64[U, 2] of tokens emitted at `times` f32[U, 2].
 
-    Those at the places `spoken` are extended; the others, blanks between words, stay between them.
+    Those at the positions `spoken` are extended; the others, spaces, stay between them.
     """
     times = np.array(times, np.float64)
     times[spoken] = extend(times[spoken], seconds)
-    for place in sorted({*range(len(times))}.difference(spoken)):
-        before = times[place - 1, 1] if place else 0.0
-        after = next((times[later, 0] for later in spoken if later > place), seconds)
-        times[place] = np.clip(times[place], before, after)
+    for u in sorted({*range(len(times))}.difference(spoken)):
+        before = times[u - 1, 1] if u else 0.0
+        after = next((times[later, 0] for later in spoken if later > u), seconds)
+        times[u] = np.clip(times[u], before, after)
     return times
 
 
 def join_transcripts(parts: Sequence[Transcript]) -> Transcript:
-    """The transcript of a recording from those of its pieces, in order; of one piece, that itself.
+    """Join the transcripts of the pieces of a recording, in order.
 
-    Its confidence is the mean of theirs, each weighted by its seconds. An n-best list of the whole is not
-    known, so it has none.
+    The confidence is the mean, weighted by duration. The n-best list of the whole is unknown, so empty.
     """
     if len(parts) == 1:
         return parts[0]

@@ -1,4 +1,4 @@
-"""Forced alignment: which frames said which token, when the tokens are known."""
+"""Forced alignment: the frames of each token of a known text."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ class DotProductAttention(Layer):
             query: [..., Q, D].
             key: [..., K, D].
             value: [..., K, E].
-            mask: broadcastable to [..., Q, K], True where a query may look at a key. A query that may look
-                nowhere gets zeros.
+            mask: broadcastable to [..., Q, K], True where a query may attend to a key. A query that may
+                attend to no key gets zeros.
 
         Returns:
             [..., Q, E].

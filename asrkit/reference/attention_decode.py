@@ -1,4 +1,4 @@
-"""Beam search over any model that says how probable each next token is."""
+"""Beam search over any model that gives the probability of each next token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def beam_search(
 
     A hypothesis scores  Σ_u log p(token_u | tokens before) + length_bonus · (number of tokens),  its end
     token included in the sum but not in the number. Each turn, all continuations of all live hypotheses
-    compete for `beam_size` places; those that chose the end token are finished and leave. At `max_length`
+    compete for the `beam_size` positions; those that end are finished and leave. At `max_length`
     tokens only the end token may follow. (Sutskever, Vinyals, Le, "Sequence to Sequence Learning with Neural
     Networks", 2014, section 3.2; the bonus as in Hannun et al., 2014.)
 

@@ -1,4 +1,4 @@
-"""The definitions themselves, by enumeration: the judge of everything clever.
+"""The definitions themselves, by enumeration: ground truth for faster algorithms.
 
 Nothing here uses a recursion over frames or prefixes. Every path and every string is written out, so the cost
 is exponential: keep T at most 6 and V at most 4. A *string* is a sequence of tokens without blanks.

@@ -1,7 +1,7 @@
 """Convolution and pooling over one or two dimensions.
 
 All of them slide a window over the input. Instead of visiting every window, the code visits every *tap*,
-every place inside the window: the values that all windows have at one tap are a strided slice of the input.
+every offset inside the window: the values that all windows have at one tap are a strided slice of the input.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Convolution(UnaryLayer):
         self.kernel, self.stride, self.padding = kernel, stride, padding
 
     def forward(self, x: Array) -> Array:
-        """[B, in, *sizes] -> [B, out, *windows]; `padding` zeros are put on both sides of each dimension."""
+        """[B, in, *sizes] -> [B, out, *windows]; `padding` zeros pad both sides of each dimension."""
         self.x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in self.padding)])
         y = 0.0
         for tap, windows in taps(self.x.shape[2:], self.kernel, self.stride):
@@ -128,7 +128,7 @@ class MeanPool(UnaryLayer):
 
 
 class MaxPool(UnaryLayer):
-    """The maximum of each window; the gradient goes to where it was found, the first place if tied."""
+    """The maximum of each window; the gradient goes to its position, the first if tied."""
 
     def __init__(self, kernel: Sizes, stride: Sizes) -> None:
         super().__init__()

@@ -55,10 +55,10 @@ def may_skip(states: Sequence[int], s: int, blank: int = BLANK) -> bool:
     return s >= 2 and states[s] != blank and states[s] != states[s - 2]
 
 
-def shift(x: Array, places: int) -> Array:
+def shift(x: Array, steps: int) -> Array:
     """`x` moved up by 1 or 2 places, or down where negative; impossible (−inf) moves in."""
-    gap = np.full(min(abs(places), len(x)), -np.inf)
-    return np.concatenate([gap, x[:-places]] if places > 0 else [x[-places:], gap])
+    gap = np.full(min(abs(steps), len(x)), -np.inf)
+    return np.concatenate([gap, x[:-steps]] if steps > 0 else [x[-steps:], gap])
 
 
 def forward_variables(log_probs: Array, labels: Sequence[int], blank: int = BLANK) -> Array:
@@ -149,7 +149,7 @@ def ctc_loss(log_probs: Array, labels: Sequence[int], blank: int = BLANK) -> tup
 def ctc_loss_from_logits(logits: Array, labels: Sequence[int], blank: int = BLANK) -> tuple[float, Array]:
     """−log p(labels | x) and its gradient with respect to the network's outputs before softmax.
 
-    The gradient is  y_t(k) − occupation_t(k)  (equation 16): what the network says, less what it should say.
+    The gradient is  y_t(k) − occupation_t(k)  (equation 16): output less target.
 
     Args:
         logits: [T, V] real numbers.

@@ -45,7 +45,7 @@ def prefix_beam_search(
 
     For each prefix two probabilities are kept apart, of its paths that end in a blank and of those that end
     in its last token: only after a blank does the same token again make the prefix longer. Each frame every
-    prefix of the beam stays or grows, whatever leads to the same prefix is added, and the `beam_size` most
+    prefix of the beam stays or grows, probabilities of the same prefix are added, and the `beam_size` most
     probable prefixes are kept.
 
     Source: Graves' prefix search (2006, section 3.2) as a frame-synchronous beam: A. Hannun, A. Maas,

@@ -55,7 +55,7 @@ def edit_distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable])
             j -= 1
             pairs.append((None, hypothesis[j]))
     pairs.reverse()
-    deletions = sum(said is None for _, said in pairs)
+    deletions = sum(hypothesis is None for _, hypothesis in pairs)
     insertions = sum(meant is None for meant, _ in pairs)
     distance = int(cost[rows, columns])
     return EditAlignment(distance, pairs, distance - deletions - insertions, deletions, insertions)

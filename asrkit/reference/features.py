@@ -1,4 +1,4 @@
-"""Log-mel features: how much energy a short stretch of sound has in each of a few bands of hearing.
+"""Log-mel features: the energy of each frame in bands spaced like human hearing.
 
 Cut the sound into overlapping frames, take the power spectrum of each, add it up in bands that widen with
 frequency as the ear's do, and take the logarithm.
@@ -33,7 +33,7 @@ def povey_window(size: int) -> Array:
 
 
 def mel(hz: ArrayLike) -> Array:
-    """Pitch as heard, 1127 ln(1 + Hz / 700): nearly linear to 1 kHz, logarithmic far above it."""
+    """The mel scale, 1127 ln(1 + Hz / 700): nearly linear to 1 kHz, logarithmic far above it."""
     return 1127.0 * np.log1p(np.asarray(hz) / 700.0)
 
 
@@ -65,7 +65,7 @@ def log_mel(
         wave: samples [N] in −1..1.
         rate: samples per second.
         bins: bands.
-        frame_ms, shift_ms: length of a frame, and from the start of one to that of the next.
+        frame_ms, shift_ms: length of a frame, and from one start to the next.
         low_hz, high_hz: where the lowest band begins and the highest ends; None is half the rate.
         preemphasis: c in x_n − c x_{n−1}, which lifts the high frequencies that voices lack.
     """

@@ -14,7 +14,7 @@ def numerical_gradient(loss: Callable[[], float], x: Array, step: float = 1e-5) 
 
     Args:
         loss: computes the loss from the present contents of `x`.
-        x: moved in place, and put back.
+        x: changed in place, and restored.
         step: ε; 1e-5 balances the formula's own error against rounding in float64.
     """
     gradient = np.zeros_like(x)

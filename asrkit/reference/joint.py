@@ -1,8 +1,8 @@
 """Joint CTC/attention decoding: two views of the same utterance score each hypothesis together.
 
 The attention decoder grows a hypothesis token by token; CTC knows only whole paths. The bridge is the CTC
-*prefix* probability, of every sequence that begins with the tokens so far. Here it is computed anew for each
-prefix, straight from the forward variables; fast decoders carry the same numbers along from prefix to prefix.
+*prefix* probability, of every sequence that begins with the tokens so far. It is computed from the forward
+variables for each prefix; fast decoders carry the same numbers along from prefix to prefix.
 
 Source: S. Watanabe, T. Hori, S. Kim, J. Hershey, T. Hayashi, "Hybrid CTC/Attention Architecture for
 End-to-End Speech Recognition", IEEE Journal of Selected Topics in Signal Processing 11(8), 2017: algorithm 1
@@ -21,7 +21,7 @@ from asrkit.reference.notation import Array, ScoredTokens, Step, Tokens
 
 
 def ctc_prefix_log_probability(log_probs: Array, prefix: Sequence[int], blank: int = BLANK) -> float:
-    """log p(prefix, … | x), that the output begins with `prefix`, whatever follows (algorithm 2).
+    """log p(prefix, … | x), that the output begins with `prefix` (algorithm 2).
 
     Every path of such an output begins the prefix's last token in exactly one frame t. Before t the path has
     collapsed to the tokens before it; after t anything may follow. So, with g the tokens before the last, c:
@@ -46,7 +46,7 @@ def ctc_prefix_log_probability(log_probs: Array, prefix: Sequence[int], blank: i
 
 
 def weighted(weight: float, log_prob: Array | float) -> Array | float:
-    """weight · log p, where weight 0 switches a scorer off even if it says −inf."""
+    """weight · log p, where weight 0 switches a scorer off even if it is −inf."""
     return weight * log_prob if weight > 0 else np.zeros_like(log_prob)
 
 

@@ -1,6 +1,6 @@
 """What a layer is: a forward pass that remembers, and a backward pass that applies the chain rule.
 
-    y = layer.forward(x)      keeps in the layer whatever backward will need
+    y = layer.forward(x)      keeps in the layer what backward needs
     dx = layer.backward(dy)   given dL/dy, returns dL/dx and adds dL/dp to `grads` for every parameter p
 
 This is back-propagation (Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors",

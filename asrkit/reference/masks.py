@@ -15,5 +15,5 @@ def padding_mask(lengths: Lengths, frames: int) -> Mask:
 
 
 def causal_mask(length: int) -> Mask:
-    """bool [U, U], True where position u (row) may look at position v (column): at itself and before."""
+    """bool [U, U], True where position u (row) may attend to position v (column): itself and before."""
     return np.tri(length, dtype=np.bool_)

@@ -62,7 +62,7 @@ class Cell(Layer):
         return from_input, from_state
 
     def sums_backward(self, d_input: Array, d_state: Array, x: Array, h: Array) -> tuple[Array, Array]:
-        """Gradients of x and h from those of the two `sums`; adds to the parameters' gradients."""
+        """Gradients of x and h from the gradients of the two `sums`; adds to the parameters' gradients."""
         self.grads["weight_ih"] += d_input.T @ x
         self.grads["bias_ih"] += d_input.sum(axis=0)
         self.grads["weight_hh"] += d_state.T @ h
@@ -184,7 +184,7 @@ class Unrolled(Layer):
         """dy [B, T, H] -> dx [B, T, D], zero in the padding.
 
         No gradient needs to cross padding: it lies between the sequence and the start state, which is no
-        parameter, or after the end, where there is none.
+        parameter, or after the end, where the gradient is zero.
         """
         batch, frames, _ = dy.shape
         dx = np.zeros((batch, frames, self.inputs))

@@ -1,4 +1,4 @@
-"""Softmax, its logarithm, and the cross-entropy loss that training puts on top of it."""
+"""Softmax, its logarithm, and the cross-entropy loss computed from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from asrkit.reference.notation import Array
 
 
 def log_softmax(x: Array) -> Array:
-    """x_i − log Σ_j exp(x_j) over the last axis; the maximum is taken out first, so nothing overflows."""
+    """x_i − log Σ_j exp(x_j) over the last axis; the maximum is subtracted first to avoid overflow."""
     shifted = x - x.max(axis=-1, keepdims=True)
     result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result

@@ -54,7 +54,7 @@ def audible(feats: np.ndarray, frames: np.ndarray) -> np.ndarray:
 
 
 def features_by_frame(subject: Subject) -> Iterator[Finding]:
-    """Features of the whole recording are those of each frame's own neighbourhood."""
+    """Features of the whole recording equal those of each frame's neighbourhood alone."""
     frontend = torch_acoustics(subject.recognizer).frontend
     if isinstance(frontend, GivenFeatures):
         return
@@ -71,7 +71,7 @@ def features_by_frame(subject: Subject) -> Iterator[Finding]:
 
 
 def features_numpy(subject: Subject) -> Iterator[Finding]:
-    """Log-mel energies are those of the reference; other kinds of features have none to compare with."""
+    """Log-mel energies equal the reference's; other kinds of features have no reference."""
     config = subject.recognizer.config.features
     if config.kind != "fbank":
         return

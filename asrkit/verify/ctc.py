@@ -51,12 +51,12 @@ def ctc_gradient(subject: Subject) -> Iterator[Finding]:
 
 
 def alignment(subject: Subject) -> Iterator[Finding]:
-    """The likeliest path of known tokens: its score, and that it is a path of these tokens."""
+    """The best path of known tokens: its score, and that it spells these tokens."""
     for where, log_probs, text in sentences(subject):
         spans, score = ctc_align(log_probs, text)
         path = np.zeros(len(log_probs), np.int64)
         for token, (first, after) in zip(text, spans, strict=True):
             path[first:after] = token
         if ctc.collapse(path.tolist()) != tuple(text):
-            yield math.inf, f"{where}: the spans are those of other tokens"
+            yield math.inf, f"{where}: the spans belong to other tokens"
         yield abs(score - forced_alignment(log_probs, text).score), where

@@ -45,7 +45,7 @@ def prefix_beam(subject: Subject) -> Iterator[Finding]:
 
 
 def joint_scores(subject: Subject) -> Iterator[Finding]:
-    """Scores of the next token, carried along a text, against those of each prefix from scratch."""
+    """Incremental scores of the next token against scores of each prefix from scratch."""
     for where, log_probs, tokens in sentences(subject):
         end = log_probs.shape[1] - 1
         text = [token for token in tokens if token != end]
@@ -68,7 +68,7 @@ def joint_scores(subject: Subject) -> Iterator[Finding]:
 def joint_beam(subject: Subject) -> Iterator[Finding]:
     """The better half of the beam of the search by labels, with CTC and a length bonus.
 
-    Of each recording only a short stretch and the likeliest tokens take part.
+    Only a short stretch of each recording and its likeliest tokens are used.
     """
     for name, _, log_probs, _ in subject.recordings:
         first = int((log_probs.argmax(axis=1) > 0).argmax())

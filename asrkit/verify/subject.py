@@ -1,4 +1,4 @@
-"""What is verified: a model, recordings, and what the model makes of them."""
+"""What is verified: a model, recordings, and their posteriors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from asrkit.reference import ctc_decode
 class Recording(NamedTuple):
     """Audio f32[N], its log posteriors f32[T', V], and two texts.
 
-    Posteriors are those of CTC, or else of frame labels, or else of the attention head for its greedy text.
-    With CTC, the first text is the best path's; the second is wrong, made of the best token, other than
-    blank, of every third frame, and T' frames can hold both. Without, they are the attention head's and the
-    same backwards.
+    Posteriors come from the CTC head, else the frame head, else the attention head for its greedy text.
+    With CTC, the first text is the best path's; the second is wrong: the best token other than blank of every
+    third frame. T' frames can hold both. Without CTC, they are the greedy text and its reverse.
     """
 
     name: str
@@ -72,20 +71,20 @@ def attention_text(recognizer: Recognizer, wave: np.ndarray) -> list[int]:
 
 
 def attention_log_probs(encoded: EncodedBatch, texts: Sequence[Sequence[int]]) -> np.ndarray:
-    """The attention head's log posteriors f32[B, U + 1, V] after each token of a text each, all at once."""
+    """The attention head's teacher-forced log posteriors f32[B, U + 1, V] of a text each."""
     head = encoded.attention()
     assert isinstance(head, TorchAttentionHead)
     return head.teacher_forced(texts)
 
 
 def torch_acoustics(recognizer: Recognizer) -> TorchAcoustics:
-    """The acoustics of a recogniser that is to be compared with the reference."""
+    """The torch acoustics of a recogniser."""
     assert isinstance(recognizer.acoustics, TorchAcoustics)
     return recognizer.acoustics
 
 
 def sentences(subject: Subject) -> Iterator[tuple[str, np.ndarray, Sequence[int]]]:
-    """Each text of each recording: where it is, log posteriors f64[T', V] and tokens."""
+    """Each text of each recording: its position, log posteriors f64[T', V] and tokens."""
     for name, _, log_probs, texts in subject.recordings:
         for kind, text in zip(("best path's text", "wrong text"), texts, strict=True):
             yield f"{name}, {kind} of {len(text)} tokens", log_probs.astype(np.float64), text

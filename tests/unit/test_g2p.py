@@ -326,7 +326,7 @@ def test_recipes_predict_unknown_words(asrkit: Run, tmp_path: Path, lexicon: Lex
     settings = (*corpus, "text.tokenizer=phone", f"text.lexicon={tmp_path / 'own.dic'}")
 
     done = asrkit(*command, *settings)
-    assert f"predicted of {len(left_out)} of {len(words)} words: " in done.err
+    assert f"predicted pronunciations for {len(left_out)} of {len(words)} words: " in done.err
     folder = tmp_path / "exp/prompts/default/tokenizer"
     tokenizer = open_tokenizer(folder)
     assert isinstance(tokenizer, PhoneTokenizer) and tokenizer.lexicon.predicted == left_out

@@ -243,7 +243,7 @@ def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
     (tmp_path / "hyp.trn").write_text("the cat (u1)\n")
     with pytest.raises(DataError, match="has 2 lines"):
         score_files(tmp_path / "ref", tmp_path / "short")
-    with pytest.raises(DataError, match="looks like plain"):
+    with pytest.raises(DataError, match="is in format plain"):
         score_files(tmp_path / "ref", tmp_path / "hyp.trn")
 
 

@@ -1,4 +1,4 @@
-"""CTC forced alignment: which frames said which token, when the tokens are known."""
+"""CTC forced alignment: the frames of each token of a known text."""
 
 from __future__ import annotations
 

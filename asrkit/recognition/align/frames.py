@@ -1,4 +1,4 @@
-"""From alignments to labels: what is said in each feature frame.
+"""From alignments to labels: the class of each feature frame.
 
 CTC posteriors are peaky: a token is emitted in one or two output frames near its beginning, and blank fills
 the rest, be it the token's own sound or silence. :func:`extend` gives that time to tokens or to silence.
@@ -18,11 +18,11 @@ BEFORE, AFTER = 0.06, 0.16  # seconds; benchmarks/alignment.py measures what the
 
 
 class AlignedText(NamedTuple):
-    """Known text laid over the feature frames of an utterance. The blank between words is no token here.
+    """The forced alignment of a text with feature frames. The space between words is no token here.
 
     Attributes:
         tokens: token ids, length U.
-        words: each word and where its tokens are: ``tokens[begin:end]``.
+        words: each word and the range of its tokens: ``tokens[begin:end]``.
         spans: int64[U, 2], each token's first feature frame and the one after its last.
         confidence: float32[U], each token's best posterior where CTC emits it.
         score: log probability of the CTC path.
@@ -48,7 +48,7 @@ def align_text(
 
     Args:
         log_probs: CTC log posteriors f32[T'', V] of one utterance.
-        text: what is said; words that the tokenizer cannot express are aligned as ``<unk>``.
+        text: the transcript; words that the tokenizer cannot express are aligned as ``<unk>``.
         tokenizer: the model's.
         frames: feature frames T.
         frames_per_output: feature frames to one CTC output frame.
@@ -60,7 +60,7 @@ def align_text(
     ids, ranges = word_tokens(tokenizer, text)
     spans, score = ctc_align(log_probs, ids)
     spoken, words = without_separators(ranges)
-    tokens = [ids[place] for place in spoken]
+    tokens = [ids[u] for u in spoken]
     peaks = [
         log_probs[begin:end, token].max() for token, (begin, end) in zip(tokens, spans[spoken], strict=True)
     ]
@@ -70,9 +70,9 @@ def align_text(
 
 
 def word_tokens(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[str, int, int]]]:
-    """Token ids of a normalised text, and where each word has its own: ``ids[begin:end]``.
+    """Token ids of a normalised text, and the range of each word: ``ids[begin:end]``.
 
-    A character tokenizer's blank between words belongs to no word.
+    A character tokenizer's space belongs to no word.
     """
     between = [tokenizer.ids[SPACE]] if SPACE in tokenizer.ids else []
     ids: list[int] = []
@@ -88,10 +88,10 @@ def word_tokens(tokenizer: Tokenizer, text: str) -> tuple[list[int], list[tuple[
 def without_separators(
     ranges: Sequence[tuple[str, int, int]],
 ) -> tuple[list[int], list[tuple[str, int, int]]]:
-    """The places of the tokens that belong to words, and where each word's are among these.
+    """The positions of the tokens that belong to words, and each word's range among these.
 
     Args:
-        ranges: words and their tokens' places, as :func:`word_tokens` gives them.
+        ranges: words and their tokens, from :func:`word_tokens`.
     """
     spoken: list[int] = []
     words = []
@@ -102,11 +102,11 @@ def without_separators(
 
 
 def extend(times: np.ndarray, seconds: float, *, before: float = BEFORE, after: float = AFTER) -> np.ndarray:
-    """Let CTC's short tokens reach over the blanks around them.
+    """Extend CTC's short tokens over the blank frames around them.
 
-    A token may reach `before` seconds to the left and `after` to the right. Two tokens that come to touch so
-    meet in the middle of the gap between them; what none reaches is silence. Against the word boundaries of a
-    hidden Markov model this did as well as rules that look at the posteriors in the gap.
+    A token may reach `before` seconds to the left and `after` to the right. Two tokens that would touch
+    meet in the middle of their gap; the rest is silence. Against the word boundaries of a hidden Markov model
+    this was as accurate as rules that use the posteriors in the gap.
 
     Args:
         times: [U, 2], start and end of each token in seconds, in order.

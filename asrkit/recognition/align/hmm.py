@@ -44,15 +44,15 @@ def hmm_align(
     Args:
         log_probs: log posteriors f32[T, C] of a frame classifier.
         labels: class of each token, length U, without silence.
-        breaks: places where silence may be: u after u labels. None: at the ends only. With silence between
-            words it is ``{0, *(end for _, _, end in words)}``, `words` as :class:`AlignedText` has them.
+        breaks: positions of optional silence: u after u labels. None: at the ends only. With silence between
+            words it is ``{0, *(end for _, _, end in words)}``, `words` as in :class:`AlignedText`.
         log_priors: f32[C], log p(label) of the training data; None: posteriors are taken as they are.
-        prior_weight: share of the priors taken off.
-        min_frames: fewest frames a label or silence lasts; fewer if the utterance has no room for so many.
+        prior_weight: weight of the log priors, which are subtracted.
+        min_frames: fewest frames a label or silence lasts; fewer if the utterance is too short.
         silence: class of silence.
 
     Raises:
-        UsageError: a label is silence or none of the classes.
+        UsageError: a label is silence or not a class.
         DataError: fewer frames than labels, or a frame is not a distribution.
     """
     classes = log_probs.shape[1]
@@ -78,21 +78,21 @@ def hmm_align(
 
 
 def _chain(labels: Sequence[int], breaks: Collection[int], silence: int) -> Chain:
-    """The labels in a row, with a silence that can be passed over at each break."""
+    """The labels in a row, with an optional silence at each break."""
     if not labels:
         breaks = {0}  # nothing but silence
     states: list[int] = []
     sources: list[list[int]] = []
     ends = [-1]  # states that the next label may come from; -1: the beginning
-    for place in range(len(labels) + 1):
-        if place in breaks:
+    for u in range(len(labels) + 1):
+        if u in breaks:
             sources.append(ends)
             ends = [*ends, len(states)]
             states.append(silence)
-        if place < len(labels):
+        if u < len(labels):
             sources.append(ends)
             ends = [len(states)]
-            states.append(labels[place])
+            states.append(labels[u])
     arcs = [[source for source in into if source >= 0] for into in sources]
     return Chain(
         labels=np.array(states, np.int64),

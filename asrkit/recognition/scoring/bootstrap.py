@@ -1,4 +1,4 @@
-"""How far chance goes: bootstrap over utterances (Bisani and Ney, ICASSP 2004)."""
+"""Confidence intervals by bootstrap over utterances (Bisani and Ney, ICASSP 2004)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def confidence_interval(
         level: probability that the interval is meant to cover.
 
     Returns:
-        Lower and upper end of the rate as a fraction, or None where there is no reference token.
+        Lower and upper end of the rate as a fraction, or None without reference tokens.
     """
     if not sum(references):
         return None

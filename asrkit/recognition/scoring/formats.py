@@ -22,10 +22,10 @@ def read_transcripts(path: Path | str, form: str = "") -> dict[str, str]:
     Args:
         path: UTF-8 text.
         form: ``trn`` (``words (id)``), ``text`` (Kaldi's ``id words``) or ``plain`` (a line an utterance,
-            whose id is the line's number); empty: seen from the content by :func:`find_form`.
+            whose id is the line's number); empty: detected from the content by :func:`find_form`.
 
     Raises:
-        DataError: unreadable file, malformed line (file and line are named) or an id given twice.
+        DataError: unreadable file, malformed line (file and line are named) or a repeated id.
     """
     lines = _lines(path)
     return FORMS[form or find_form(path, lines)](path, lines)
@@ -43,7 +43,7 @@ def read_pair(
     kind = form or find_form(reference, lines)
     other_kind = form or (find_form(hypothesis, other) if other else kind)
     if kind != other_kind:
-        message = f"{reference} looks like {kind}, {hypothesis} like {other_kind}"
+        message = f"{reference} is in format {kind}, {hypothesis} in {other_kind}"
         raise DataError(message, "bring both into one format, or name it")
     if kind == "plain" and len(lines) != len(other):
         message = f"{reference} has {len(lines)} lines, {hypothesis} has {len(other)}"
@@ -66,14 +66,14 @@ def find_form(path: Path | str, lines: list[str]) -> str:
 
 
 def write_trn(path: Path | str, texts: Mapping[str, str]) -> None:
-    """Write ``words (id)`` lines; runs of blanks in a text become one.
+    """Write ``words (id)`` lines; runs of spaces in a text become one.
 
     Raises:
         DataError: an id that is empty or holds parentheses or a line break.
     """
     for name in texts:
         if not re.fullmatch(_ID, name):
-            raise DataError(f"not an id for trn: {name!r}", "leave out parentheses and line breaks")
+            raise DataError(f"not an id for trn: {name!r}", "remove parentheses and line breaks")
     with atomic_write(path) as file:
         for name, text in texts.items():
             file.write(" ".join([*text.split(), f"({name})"]) + "\n")
@@ -96,13 +96,13 @@ def write_ctm(path: Path | str, words: Iterable[CtmWord]) -> None:
     Times are rounded to milliseconds.
 
     Raises:
-        DataError: an utterance id, channel or word that is empty or holds a blank.
+        DataError: an utterance id, channel or word that is empty or holds a space.
     """
     rows = sorted(words, key=lambda w: (w.utterance, w.channel, w.begin))
     for row in rows:
         for value in (row.utterance, row.channel, row.word):
             if value.split() != [value]:
-                raise DataError(f"not possible in ctm: {value!r}", "leave out blanks")
+                raise DataError(f"not possible in ctm: {value!r}", "remove spaces")
     with atomic_write(path) as file:
         for row in rows:
             times = f"{row.begin:.3f} {row.duration:.3f}"
@@ -134,12 +134,12 @@ def _read_trn(path: Path | str, lines: list[str]) -> dict[str, str]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        found = _TRN.fullmatch(line)
-        if not found:
+        match = _TRN.fullmatch(line)
+        if not match:
             raise _malformed(path, number, "a trn line ends with the utterance id in parentheses: words (id)")
-        if _ALTERNATIVES.search(found[1]):
+        if _ALTERNATIVES.search(match[1]):
             raise _malformed(path, number, "alternatives { a / b } are not supported; keep one of them")
-        _add(texts, found[2], found[1].strip(), path, number)
+        _add(texts, match[2], match[1].strip(), path, number)
     return texts
 
 

@@ -27,7 +27,7 @@ class ScoredUtterance:
 
 @dataclass(frozen=True)
 class Score:
-    """Everything counted over a set of utterances.
+    """Error counts of a set of utterances.
 
     Attributes:
         unit: ``word``, ``char``, ``phone`` or ``phone39``.
@@ -48,11 +48,11 @@ class Score:
     @cached_property
     def speakers(self) -> dict[str, ErrorCounts]:
         """Counts of each known speaker, by name."""
-        found: dict[str, ErrorCounts] = {}
+        counts: dict[str, ErrorCounts] = {}
         for utterance in self.utterances:
             if utterance.speaker:
-                found[utterance.speaker] = found.get(utterance.speaker, ErrorCounts()) + utterance.counts
-        return dict(sorted(found.items()))
+                counts[utterance.speaker] = counts.get(utterance.speaker, ErrorCounts()) + utterance.counts
+        return dict(sorted(counts.items()))
 
     @cached_property
     def edits(self) -> Counter[Edit]:
@@ -64,14 +64,14 @@ class Score:
         return Counter({(e.reference, e.hypothesis): n for e, n in self.edits.items() if e.code == code})
 
     def lines(self) -> list[str]:
-        """The score in Kaldi's words, with the interval and the missing hypotheses where there are any."""
-        found = [self.total.kaldi_line(RATES[self.unit]), self.total.sentence_line()]
+        """The score in Kaldi's format, with the interval and missing hypotheses, if any."""
+        lines = [self.total.kaldi_line(RATES[self.unit]), self.total.sentence_line()]
         if self.interval:
             low, high = (100 * end for end in self.interval)
-            found.append(f"95 % interval [ {low:.2f}, {high:.2f} ], bootstrap over utterances")
+            lines.append(f"95 % interval [ {low:.2f}, {high:.2f} ], bootstrap over utterances")
         if self.missing:
-            found.append(f"{len(self.missing)} without hypothesis, counted as deleted: {_some(self.missing)}")
-        return found
+            lines.append(f"{len(self.missing)} without hypothesis, counted as deleted: {_some(self.missing)}")
+        return lines
 
 
 def score_texts(
@@ -87,13 +87,13 @@ def score_texts(
         references, hypotheses: utterance id -> text; either may be empty.
         unit: ``word``, ``char``, ``phone`` or ``phone39``.
         speakers: utterance id -> speaker, for the table of speakers.
-        bootstrap: samples for the confidence interval; 0 leaves it out.
+        bootstrap: samples for the confidence interval; 0 for none.
 
     Raises:
         DataError: no references, or hypotheses that have none.
     """
     if not references:
-        raise DataError("there is no reference to score against", "check that the reference is not empty")
+        raise DataError("no references to score against", "check that the reference is not empty")
     stray = [name for name in hypotheses if name not in references]
     if stray:
         message = f"{len(stray)} hypotheses without a reference: {_some(stray)}"
@@ -115,12 +115,12 @@ def score_files(
 ) -> Score:
     """Score a file of hypotheses: trn, Kaldi ``text``, or plain text paired line by line.
 
-    The speaker is what stands before the first ``-`` of an id, as in sclite's ``-i rm``.
+    The speaker is the part of an id before the first ``-``, as in sclite's ``-i rm``.
 
     Args:
         reference, hypothesis: files of the same form.
         unit: ``word``, ``char``, ``phone`` or ``phone39``.
-        bootstrap: samples for the confidence interval; 0 leaves it out.
+        bootstrap: samples for the confidence interval; 0 for none.
         form: one of asrkit.recognition.scoring.formats.FORMS; empty: seen from the content.
 
     Raises:

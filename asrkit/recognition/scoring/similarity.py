@@ -1,8 +1,8 @@
 """How alike a hypothesis and its reference are as strings: three measures from 0 (nothing) to 1 (equal).
 
-Error rates count what must be mended; these say how much of the text is there. Upper and lower case differ,
-runs of blanks count once and blanks at the ends not at all. Two empty texts are equal; a text and an empty
-one have nothing in common.
+Error rates count corrections; these measure the share of the text that is right. Upper and lower case
+differ; runs of spaces count once and spaces at the ends are ignored. Two empty texts are equal; a text and an
+empty one score 0.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def cosine(a: str, b: str) -> float:
     """Cosine of the angle between the texts' vectors of word counts: repetitions count, the order does not.
 
     Manning, Raghavan and Schütze 2008, "Introduction to Information Retrieval", equation 6.10, with raw
-    counts as weights. Letters within a word are left to :func:`damerau_levenshtein`.
+    counts as weights. Letters within a word are not compared.
     """
     first, second = Counter(a.split()), Counter(b.split())
     lengths = _squares(first) * _squares(second)
@@ -40,7 +40,7 @@ def cosine(a: str, b: str) -> float:
 
 
 def damerau_levenshtein(a: str, b: str) -> float:
-    """1 - distance / length of the longer text, in characters, the blanks between words included.
+    """1 - distance / length of the longer text, in characters, spaces included.
 
     The distance is the unrestricted one, a metric: the fewest insertions, deletions, substitutions and swaps
     of neighbours, where what was swapped may be edited again (Damerau 1964; Lowrance and Wagner 1975). The
@@ -54,7 +54,7 @@ MEASURES = {"jaccard": jaccard, "cosine": cosine, "damerau_levenshtein": damerau
 
 
 def similarity(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> dict[str, float]:
-    """Mean of each measure over the utterances, each utterance counting the same whatever its length.
+    """Mean of each measure over the utterances, each of the same weight.
 
     Args:
         references: utterance id -> text.
@@ -67,7 +67,7 @@ def similarity(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> 
         DataError: no references.
     """
     if not references:
-        raise DataError("there is no reference to compare with", "check that the reference is not empty")
+        raise DataError("no references to compare with", "check that the reference is not empty")
     return {
         name: fmean(measure(text, hypotheses.get(id_, "")) for id_, text in references.items())
         for name, measure in MEASURES.items()

@@ -14,7 +14,7 @@ from asrkit.recognition.writers.transcripts import to_ctm, to_json
 
 @dataclass(frozen=True, slots=True)
 class Alignment(Transcript):
-    """A transcript whose text was given; its tokens leave out the blanks between words.
+    """The forced alignment of a text; its tokens exclude the spaces between words.
 
     Attributes:
         unit: kind of the tokens, as in ``text.tokenizer``.
@@ -85,10 +85,10 @@ def to_textgrid(alignment: Alignment) -> str:
             f"        xmax = {alignment.seconds:.3f}",
             f"        intervals: size = {len(intervals)}",
         ]
-        for place, (start, end, text) in enumerate(intervals, 1):
+        for index, (start, end, text) in enumerate(intervals, 1):
             quoted = text.replace('"', '""')
             lines += [
-                f"        intervals [{place}]:",
+                f"        intervals [{index}]:",
                 f"            xmin = {start:.3f}",
                 f"            xmax = {end:.3f}",
                 f'            text = "{quoted}"',
@@ -97,7 +97,7 @@ def to_textgrid(alignment: Alignment) -> str:
 
 
 def _filled(words: Sequence[Word], seconds: float) -> Iterator[tuple[float, float, str]]:
-    """Intervals without gaps from 0 to `seconds`; a word without duration has no place among them."""
+    """Intervals without gaps from 0 to `seconds`; words without duration are skipped."""
     at = 0.0
     for word in words:
         if word.end > word.start:

@@ -27,30 +27,30 @@ def captions(words: Sequence[Word]) -> list[Caption]:
     gap in its second half. It stays for a second at least, if the next leaves it that long. A single word is
     never broken, however long it is.
     """
-    found: list[Caption] = []
+    captions: list[Caption] = []
     begin = 0
     while begin < len(words):
         end = _end(words, begin)
         start, stop = words[begin].start, max(words[end - 1].end, words[begin].start + SHORTEST_SECONDS)
         following = words[end].start if end < len(words) else stop
         stop = max(start, min(stop, following, start + LONGEST_SECONDS))
-        found.append(Caption(start, stop, _lines(words[begin:end])))
+        captions.append(Caption(start, stop, _lines(words[begin:end])))
         begin = end
-    return found
+    return captions
 
 
 def _end(words: Sequence[Word], begin: int) -> int:
-    """The place after the last word of the caption that begins with word `begin`."""
+    """The index after the last word of the caption that begins with word `begin`."""
 
-    def gap(place: int) -> float:
-        return words[place].start - words[place - 1].end
+    def gap(i: int) -> float:
+        return words[i].start - words[i - 1].end
 
     end = begin + 1
     while end < len(words) and gap(end) < PAUSE_SECONDS:
         more = words[begin : end + 1]
         if more[-1].end - more[0].start > LONGEST_SECONDS or not _lines(more):
             middle = begin + (end - begin + 1) // 2
-            return max(range(middle, end + 1), key=lambda place: (gap(place), place))
+            return max(range(middle, end + 1), key=lambda i: (gap(i), i))
         end += 1
     return end
 
