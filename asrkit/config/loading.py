@@ -19,6 +19,9 @@ from asrkit.config.checks import validate
 from asrkit.config.schema import Config, keys
 from asrkit.errors import ConfigError, nearest
 
+PRESETS = ("model", "decode")
+"""Sections in which settings of a recipe are meant for its fragment alone."""
+
 
 def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path | None = None) -> Config:
     """Read ``recipe.yaml`` (or any YAML file of its form) with its fragments and overrides.
@@ -28,7 +31,8 @@ def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path |
         overrides: ``key=value`` words; a bare section name (``model=las``) picks a fragment, and with it the
             fragments of other sections that its ``with`` names, unless they are chosen too. The name of
             a folder of the recipe that is no section picks a variant from it: a YAML file of the recipe's
-            form, whose ``with`` names fragments in the same way.
+            form, whose ``with`` names fragments in the same way. Settings of the recipe under ``model`` and
+            ``decode`` are dropped with the fragment that they refine.
         fragments: the ``conf`` folder that ``base`` refers to.
 
     Raises:
@@ -52,9 +56,16 @@ def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path |
     picked = {name: fragment for name, fragment in (base | chosen).items() if name in variants}
     own = {name: _fragment(recipe.parent, name, variant) for name, variant in picked.items()}
     base, chosen = ({n: f for n, f in names.items() if n not in picked} for names in (base, chosen))
-    suited = [_fragment(fragments, name, fragment).get("with", {}) for name, fragment in chosen.items()]
-    for names in (*(content.pop("with", {}) for content in own.values()), *suited, chosen):
-        base |= names
+    for content in own.values():
+        base |= content.pop("with", {})
+    recipe_base = dict(base)
+    for name, fragment in chosen.items():
+        if recipe_base.get(name) != fragment:
+            base |= _fragment(fragments, name, fragment).get("with", {})
+    base |= chosen
+    for name in (name for name in PRESETS if base.get(name) != recipe_base.get(name)):
+        for content in (given, *own.values()):
+            content.pop(name, None)
     layers = []
     for name, fragment in base.items():
         content = _fragment(fragments, name, fragment)

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from conftest import ROOT
 
-from asrkit.config import Config
+from asrkit.config import Config, load_config
 from asrkit.errors import UsageError
+from asrkit.learning.recipe import stages
 from asrkit.learning.recipe.layout import file_state
 from asrkit.learning.recipe.plan import Stage, fingerprints, make_plan, run_plan
+from asrkit.learning.recipe.resolution import resolve
 from asrkit.learning.recipe.workspace import Workspace
 
 done: list[str] = []
@@ -148,3 +152,38 @@ def test_state_of_outside_data_is_its_content_not_its_date(tmp_path: Path) -> No
     (folder / "a.txt").write_text("three")
     assert file_state(folder) != names
     assert file_state(tmp_path / "absent") == str(tmp_path / "absent")
+
+
+def variants(recipe: Path) -> list[tuple[str, ...]]:
+    """A recipe as it is, and with each of its variants (``size=small`` …)."""
+    return [(), *((f"{path.parent.name}={path.stem}",) for path in sorted(recipe.glob("*/*.yaml")))]
+
+
+PRESETS = sorted(path.stem for path in (ROOT / "conf/model").glob("*.yaml"))
+RECIPES = sorted(path.parent for path in (ROOT / "recipes").glob("*/recipe.yaml"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    ("recipe", "words"), [(r, words) for r in RECIPES for words in variants(r)], ids=lambda x: str(x)[-20:]
+)
+def test_every_preset_fits_every_recipe(
+    recipe: Path, words: tuple[str, ...], preset: str, tmp_path: Path
+) -> None:
+    config = load_config(recipe / "recipe.yaml", (*words, f"model={preset}"), ROOT / "conf")
+    expected = yaml.safe_load((ROOT / "conf/model" / f"{preset}.yaml").read_text())
+    assert config.model.heads == expected["heads"]
+    if config.features.kind != "given":  # whose size the data tells
+        workspace = resolve(Workspace(config, recipe, tmp_path / "exp", "default"))
+        steps = make_plan(stages.STAGES, workspace, fingerprints(stages.STAGES, workspace))
+        assert next(step.action for step in steps if step.stage.name == "train") == "run"
+
+
+def test_another_preset_drops_what_the_recipe_sets_for_its_own() -> None:
+    recipe = ROOT / "recipes/librispeech/recipe.yaml"
+    own = load_config(recipe, (), ROOT / "conf").decode
+    assert own.beam_size == 500 and "lm_weight" in own.tune
+    las = load_config(recipe, ("lm=lstm", "decode=joint", "model=las"), ROOT / "conf")
+    assert (las.decode.beam_size, las.decode.tune) == (10, {}) and las.train.epochs == 20
+    assert load_config(recipe, ("size=100h", "model=las"), ROOT / "conf").model.encoder == "pyramid"
+    assert load_config(recipe, ("model=pyramid-ctc",), ROOT / "conf").decode == own
