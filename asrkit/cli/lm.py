@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from asrkit.cli.messages import one_line
+from asrkit.cli.options import setting
 from asrkit.errors import DataError, UsageError
 from asrkit.progress import tell
 
@@ -24,33 +25,24 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write the model here: .arpa, .arpa.gz, or .ngram, asrkit's small binary form.",
 )
-@click.option("--order", type=click.IntRange(1, 8), help="Words of the longest n-grams.  [default: 3]")
-@click.option("--normalizer", default="none", show_default=True, help="none, english, upper or lower.")
+@setting("lm.order", show_default="3")
+@setting("text.normalizer", default="none")
+@click.option("--vocab", type=click.Path(path_type=Path), help="File of words; all others become <unk>.")
 @click.option(
-    "--vocab", type=click.Path(path_type=Path), help="File of words; all others are <unk> to the model."
-)
-@click.option(
-    "--max-words", type=click.IntRange(1), help="Keep so many words, the most frequent; others are <unk>."
+    "--max-words",
+    type=click.IntRange(1),
+    show_default="all",
+    help="Keep the N most frequent words; all others become <unk>.",
 )
 @click.option(
     "--prune",
     metavar="N,N,…",
-    help="Leave out n-grams that occur at most N times, a number for each order and the last for the rest: "
-    "0,0,1 leaves out trigrams that occur once.",
+    show_default="0",
+    help="Prune n-grams that occur at most N times: a threshold per order, the last for all higher orders. "
+    "0,0,1 prunes trigrams that occur once.",
 )
-@click.option(
-    "--entropy-prune",
-    type=click.FloatRange(0),
-    metavar="X",
-    help="Then leave out n-grams without which the perplexity rises by less than this share, 1e-8 or so.",
-)
-@click.option(
-    "--bits",
-    type=click.IntRange(0, 16),
-    default=0,
-    show_default=True,
-    help="Bits of a value in a .ngram file; 8 is small and nearly lossless, 0 exact.",
-)
+@setting("lm.entropy_prune", show_default="0")
+@setting("lm.bits", default=0)
 @click.option(
     "--perplexity",
     "measured",
@@ -103,7 +95,7 @@ def command(
     for path in (*text, *measured):
         if path != "-" and not Path(path).exists():
             raise DataError(
-                f"there is no {path}", "give UTF-8 text, a sentence a line; .gz and .xz are unpacked"
+                f"{path} does not exist", "give UTF-8 text, a sentence a line; .gz and .xz are unpacked"
             )
 
     if model:

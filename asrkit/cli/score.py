@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from asrkit.cli.options import setting
+
 
 @click.command("score")
 @click.argument("ref", type=click.Path(path_type=Path))
@@ -15,23 +17,18 @@ import click
     "units",
     multiple=True,
     type=click.Choice(["word", "char", "phone", "phone39"]),
-    help="Unit of error (phone39: folded as TIMIT's); may be given several times.  [default: word and char]",
+    show_default="word and char",
+    help="Unit of error; may be repeated. phone39: the 39 folded phones of TIMIT.",
 )
 @click.option(
     "--form",
     type=click.Choice(["trn", "text", "plain"]),
-    default=None,
-    help="Form of both files: trn, Kaldi's text, or one utterance a line.  [default: by content]",
+    show_default="by content",
+    help="Form of both files: trn, Kaldi's text, or one utterance a line.",
 )
 @click.option("--report", is_flag=True, help="Print alignments, confusions and speakers too.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the detailed reports.")
-@click.option(
-    "--bootstrap",
-    type=click.IntRange(0),
-    default=1000,
-    show_default=True,
-    help="Samples for the confidence interval; 0: none.",
-)
+@setting("score.bootstrap", default=1000)
 def command(
     ref: Path,
     hyp: Path,

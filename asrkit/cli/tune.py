@@ -7,24 +7,28 @@ from pathlib import Path
 
 import click
 
+from asrkit.cli.options import device_options, setting
 from asrkit.errors import DataError, UsageError
 
 
 @click.command("tune")
 @click.argument("experiment", type=click.Path(path_type=Path))
 @click.argument("grid", nargs=-1, metavar="NAME=VALUE,VALUE…")
-@click.option("--decoder", default="", help="Tune this decoder.  [default: the experiment's]")
-@click.option("--unit", default="", help="word, char or phone.  [default: the experiment's first]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--threads", type=click.IntRange(0), default=0, help="CPU threads.  [default: all]")
+@setting("decode.decoder", default="", show_default="the experiment's")
+@click.option(
+    "--unit",
+    default="",
+    show_default="the experiment's first",
+    help="Unit of the errors: word, char or phone.",
+)
+@device_options
 def command(
     experiment: Path, grid: tuple[str, ...], decoder: str, unit: str, device: str, threads: int
 ) -> None:
     """Try every combination of weights on the dev sets of EXPERIMENT, a folder below exp/, and keep the best.
 
-    For example: asrkit tune exp/an4/default lm_weight=0.3,0.6,0.9 word_bonus=0,1. Without a grid, the one of
-    its recipe (decode.tune) is taken. What is chosen goes to tuned.json, and is used whenever the experiment
-    decodes.
+    For example: asrkit tune exp/an4/default lm_weight=0.3,0.6,0.9 word_bonus=0,1. The default grid is the
+    recipe's decode.tune. The chosen weights are written to tuned.json and used in all later decoding.
     """
     from asrkit.config.decoders import refuse_idle_weights, require_decoder
     from asrkit.learning.data.manifest import read_manifest

@@ -391,40 +391,36 @@ class LmConfig:
 @dataclass
 class DecodeConfig:
     decoder: str = option("ctc-greedy", "decoder", choices=tuple(DECODERS))
-    beam_size: int = option(10, "hypotheses kept", low=1)
+    beam_size: int = option(10, "beam size: hypotheses kept in the search", low=1)
     beam_threshold: float = option(
-        50.0,
-        "hypotheses this much less likely than the best, in nats, are dropped (lexicon decoders of CTC)",
-        low=1,
+        50.0, "drop hypotheses more than N nats below the best (lexicon decoders of CTC)", low=1
     )
-    nbest: int = option(1, "hypotheses returned", low=1)
-    batch_seconds: float = option(120.0, "audio decoded at once", low=0.1)
+    nbest: int = option(1, "length of the n-best list", low=1)
+    batch_seconds: float = option(120.0, "seconds of audio decoded in one batch", low=0.1)
     ctc_weight: float = option(
-        0.3, "weight of CTC beside attention (joint, lexicon-rescoring)", low=0, high=1
+        0.3, "weight of CTC against attention (joint, lexicon-rescoring)", low=0, high=1
     )
     lm_weight: float = option(
-        0.5, "weight of the language model, if there is one; of the label bigram (frame-viterbi)", low=0
+        0.5, "weight of the language model, if any; of the label bigram (frame-viterbi)", low=0
     )
-    length_bonus: float = option(0.0, "added for each token (attention-beam, joint)", low=0)
-    word_bonus: float = option(0.0, "added for each word (lexicon decoders)")
-    prior_weight: float = option(0.5, "share of the label priors taken off the posteriors (frame)", low=0)
+    length_bonus: float = option(0.0, "bonus for each token (attention-beam, joint)", low=0)
+    word_bonus: float = option(0.0, "bonus for each word (lexicon decoders)")
+    prior_weight: float = option(
+        0.5, "weight of the label priors that are subtracted from the posteriors (frame)", low=0
+    )
     ctc_prior_weight: float = option(
-        0.0, "share of the CTC label priors taken off the posteriors (lexicon decoders of CTC)", low=0
+        0.0, "weight of the CTC label priors that are subtracted (lexicon decoders of CTC)", low=0
     )
-    min_frames: int = option(3, "shortest label in frames (frame-viterbi)", low=1)
+    min_frames: int = option(3, "shortest label in frames (frame-viterbi, frame-lexicon)", low=1)
     rescorer_share: float = option(
         0.0,
-        "share of lm_weight that goes from n-grams to lm.rescorer, once hypotheses are found (ctc-lexicon)",
+        "share of lm_weight that goes from the n-gram model to lm.rescorer in rescoring (ctc-lexicon)",
         low=0,
         high=1,
     )
-    rescorer_nbest: int = option(400, "hypotheses that lm.rescorer orders anew", low=1)
+    rescorer_nbest: int = option(400, "hypotheses that lm.rescorer rescores (ctc-lexicon)", low=1)
     shifts: int = option(
-        0,
-        "the encoder also hears each utterance up to so many feature frames earlier and later, and the mean "
-        "of its outputs is decoded: where its frames begin then matters less",
-        low=0,
-        high=8,
+        0, "also encode the audio shifted by up to N feature frames, and average", low=0, high=8
     )
     also: list[str] = option([], "further decoders reported beside the first", choices=tuple(DECODERS))
     tune: dict[str, list[float]] = option(

@@ -83,6 +83,28 @@ def test_decoder_options(experiment: Path, asrkit: Run) -> None:
     assert asrkit(*words, "--device", "quantum").code == 2
 
 
+def test_every_key_of_decoding_is_a_flag_as_the_schema_describes_it(asrkit: Run) -> None:
+    from asrkit.cli.decode import command
+    from asrkit.config import DecodeConfig, keys
+
+    flags = {option.name: option for option in command.params}
+    shown = "".join(asrkit("decode", "--help").out.split())
+    for name, field in keys(DecodeConfig).items():
+        if name not in ("also", "tune"):
+            assert "".join(field.metadata["help"].split())[1:] in shown, name
+            for bound, attribute in (("low", "min"), ("high", "max")):
+                limit = field.metadata[bound]
+                assert limit is None or getattr(flags[name].type, attribute) == limit, name
+    assert "0<=x<=8" in shown and "ctc-lexicon" in shown and "[default:(themodel's)" in shown
+
+
+def test_flags_that_the_decoder_ignores_are_refused(experiment: Path, asrkit: Run) -> None:
+    for flag in ("--beam-size", "--lm-weight", "--word-bonus", "--min-frames", "--rescorer-nbest"):
+        done = asrkit("decode", "--model", experiment, GOOD, "--decoder", "ctc-greedy", flag, 5)
+        assert done.code == 2 and flag[2:].replace("-", "_") in done.err, flag
+    assert asrkit("decode", "--model", experiment, GOOD, "--batch-seconds", 5, "--shifts", 1).code == 0
+
+
 def test_models_that_are_none(asrkit: Run, tmp_path: Path, experiment: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.asrkit").write_text("hello")
