@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from asrkit.recognition.scoring.score import Score
 
 __all__ = ["AsrkitError", "__version__", "load", "score"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load(model: str | Path | None = None, *, device: str = "auto", threads: int = 0) -> Recognizer:
@@ -36,9 +36,7 @@ def load(model: str | Path | None = None, *, device: str = "auto", threads: int 
     from asrkit.recognition.pretrained import packaged_model
 
     with open_parts(packaged_model() if model is None else Path(model)) as parts:
-        from asrkit.recognition.recognizer import (
-            Recognizer,
-        )
+        from asrkit.recognition.recognizer import Recognizer
 
         return Recognizer.of(parts, device=device, threads=threads)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -15,25 +13,25 @@ from asrkit.cli.messages import complain
 from asrkit.errors import AsrkitError
 
 VERBS = {
-    "prepare": "make a recipe for your own recordings and transcripts",
+    "prepare": "write a recipe for your own recordings and transcripts",
     "train": "run a recipe: from a corpus to a scored, packed recogniser",
     "decode": "print the transcript of audio files",
-    "align": "print when each word of a known text is said",
-    "lm": "make an n-gram language model of text, convert one, or measure its perplexity",
-    "tune": "find the decoding weights that are best on the dev sets",
-    "results": "put the results of several experiments into one table",
-    "score": "count the errors of hypotheses against references",
-    "pronounce": "print the phones of words, predicted where no lexicon lists them",
-    "config": "show a recipe's whole configuration, or explain a key",
+    "align": "forced alignment: print the times of the words of a known text",
+    "lm": "estimate or convert an n-gram language model, or measure its perplexity",
+    "tune": "tune decoding weights on the dev sets",
+    "results": "print a table of results of several experiments",
+    "score": "print the error rate of hypotheses against references",
+    "pronounce": "print the phones of words, predicted if not in the lexicon",
+    "config": "print a recipe's configuration, or explain a key",
     "recipes": "list the recipes that come with asrkit, or copy one",
     "info": "describe a model",
     "verify": "compare the fast code with the NumPy reference on a model and audio",
-    "doctor": "say what is installed, what is missing and what that disables",
+    "doctor": "report what is installed, what is missing and what that disables",
 }
 
 
 class Verbs(click.Group):
-    """Finds a verb's command in asrkit.cli.<verb> when it is needed, so that --help stays instant."""
+    """Imports a verb's command from asrkit.cli.<verb> when it is called, so that --help stays instant."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -49,6 +47,17 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
+def print_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Print ``asrkit 0.2.0``, and in a checkout its commit, then exit."""
+    if not wanted or context.resilient_parsing:
+        return
+    from asrkit.version import git
+
+    commit = git("rev-parse", "--short", "HEAD")
+    click.echo(f"asrkit {__version__}" + (f" ({commit})" if commit else ""))
+    context.exit()
+
+
 @click.command(
     cls=Verbs,
     context_settings={
@@ -57,9 +66,16 @@ class Verbs(click.Group):
         "token_normalize_func": lambda word: word.replace("_", "-"),
     },
 )
-@click.version_option(__version__, prog_name="asrkit")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_version,
+    help="Show the version and exit; in a checkout also its commit.",
+)
 def cli() -> None:
-    """Speech recognition: train a recogniser from a recipe, and use it."""
+    """Speech recognition: train a recogniser with a recipe, and use it."""
 
 
 def main() -> None:
@@ -88,27 +104,19 @@ def main() -> None:
         where = f": {error.filename}" if error.filename else ""
         complain(
             AsrkitError(
-                f"{error.strerror or error}{where}", "see that the disk has room and the file is yours"
+                f"{error.strerror or error}{where}", "check free disk space and the file's permissions"
             )
         )
         sys.exit(1)
 
 
 def program() -> NoReturn:
-    """The process of a command: :func:`main`, and an end that does not free what was loaded object by object.
+    """:func:`main`, then the end of the process."""
+    from asrkit.cli.process import end
 
-    That took 0.4 of the 4 seconds of a first `asrkit decode`.
-    """
     try:
         main()
         code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    atexit._run_exitfuncs()
-    try:
-        for stream in (sys.stdout, sys.stderr):
-            if not stream.closed:
-                stream.flush()
-    except OSError:  # nobody reads any more, or the disk is full
-        code = code or 1
-    os._exit(code)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    end(code)

@@ -1,4 +1,4 @@
-"""asrkit align: audio and its text in, the time of every word out."""
+"""asrkit align: forced alignment, the times of the words of a known text."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 @click.command("align")
 @click.argument("audio", nargs=-1, required=True)
 @recognizer_options
-@click.option("--text", help="What is said, with one AUDIO file.")
+@click.option("--text", help="Transcript of the one AUDIO file.")
 @click.option(
     "--text-file",
     type=click.Path(path_type=Path),
-    help="Texts as trn or Kaldi's text, by the files' names without endings, or a line a file in order.",
+    help="Transcripts: trn or Kaldi's text, by file name without extension; or one line per file, in order.",
 )
 @click.option(
     "-f",
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Write here instead of to stdout; into a folder: a file for each AUDIO.",
+    help="Write to this file instead of stdout; to a folder: one file per AUDIO.",
 )
 def command(
     audio: tuple[str, ...],
@@ -53,10 +53,10 @@ def command(
     device: str,
     threads: int,
 ) -> None:
-    """Print when each word of the known text of each AUDIO file is said.
+    """Forced alignment: print the start and end time of each word of each AUDIO file's transcript.
 
-    Without --text and --text-file the text is in a .txt file beside the recording. A file that cannot be
-    aligned is named on stderr and does not stop the others; the exit code is then 1.
+    Without --text and --text-file, the transcript is the .txt file next to the recording. Files that cannot
+    be aligned are reported on stderr and skipped; the exit code is then 1.
     """
     from asrkit.files import atomic_write
     from asrkit.progress import track
@@ -77,11 +77,11 @@ def command(
         raise UsageError(f"{model} has no CTC or frame head to align with", "train with ctc in model.heads")
     failed = 0
     with atomic_write(output) if output and not one_each else nullcontext(sys.stdout) as file:
-        for path, given in track(zip(audio, texts, strict=True), "align", len(audio)):
+        for path, transcript in track(zip(audio, texts, strict=True), "align", len(audio)):
             try:
-                if isinstance(given, AsrkitError):
-                    raise given
-                content = write(align_file(recognizer, path, given))
+                if isinstance(transcript, AsrkitError):
+                    raise transcript
+                content = write(align_file(recognizer, path, transcript))
             except AsrkitError as error:
                 failed += 1
                 complain(error)
@@ -98,7 +98,7 @@ def command(
 
 
 def align_file(recognizer: Recognizer, audio: str, text: str) -> Alignment:
-    """Align the text of one audio file; what the model cannot express is named on stderr.
+    """Align the text of one audio file; words the model cannot spell are reported on stderr.
 
     Raises:
         DataError: unreadable audio, no words in the text, or too many for the audio; the file is named.
@@ -113,10 +113,10 @@ def align_file(recognizer: Recognizer, audio: str, text: str) -> Alignment:
     wave = read_signal(config.features, whole_file(audio))
     text = normalize(text, config.text.normalizer)
     if not text:
-        raise DataError(f"{audio}: no words in its text", "give the words that are said")
+        raise DataError(f"{audio}: its transcript has no words", "give the words spoken")
     if unknown := tokenizer.unknown(text):
         names = one_line(", ".join(unknown))
-        click.echo(f"{one_line(audio)}: not known to the model, times are guesses: {names}", err=True)
+        click.echo(f"{one_line(audio)}: unknown to the model, times are guesses: {names}", err=True)
     try:
         aligned = align_wave(recognizer, wave, text)
     except DataError as error:
@@ -128,7 +128,7 @@ def align_file(recognizer: Recognizer, audio: str, text: str) -> Alignment:
 def _texts(audio: Sequence[str], text: str | None, text_file: Path | None) -> list[str | AsrkitError]:
     """The text of each audio file, or why it has none."""
     if text is not None and text_file is not None:
-        raise UsageError("--text and --text-file are both given", "give one of them")
+        raise UsageError("both --text and --text-file given", "give one of them")
     if text is not None:
         if len(audio) > 1:
             raise UsageError(f"--text is the text of one file, not of {len(audio)}", "give --text-file")
@@ -146,12 +146,12 @@ def _texts_in(path: Path, audio: Sequence[str]) -> list[str | AsrkitError]:
             if len(texts) != len(audio):
                 raise DataError(
                     f"{path} has {len(texts)} lines for {len(audio)} files",
-                    "give one line for each, in order",
+                    "give one line per file, in order",
                 )
             return [*texts.values()]
         texts = read_transcripts(path, "text")  # its ids look like words
-    _distinct(names, "texts are found by these names")
-    missing = "lines are `id text` or `text (id)`, the id being the file's name without its ending"
+    _distinct(names, "the ids of their texts")
+    missing = "lines are `id text` or `text (id)`; the id is the file name without extension"
     return [
         texts[name] if name in texts else DataError(f"{path} has no text for {name}", missing)
         for name in names
@@ -163,7 +163,7 @@ def _text_beside(audio: str) -> str | AsrkitError:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        hint = "put the text beside the recording, or give --text or --text-file"
+        hint = "put the text next to the recording, or give --text or --text-file"
         return DataError(f"cannot read {path}, the text of {audio}: {error.strerror}", hint)
     except UnicodeDecodeError:
         return DataError(f"{path} is not UTF-8 text", "convert it, for example with iconv")

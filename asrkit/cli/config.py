@@ -1,4 +1,4 @@
-"""asrkit config: a recipe's whole configuration, what differs from the defaults, what a key means."""
+"""asrkit config: a recipe's configuration, its difference from the defaults, the meaning of a key."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from asrkit.errors import UsageError
 @click.command("config")
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--diff", is_flag=True, help="Only what differs from the defaults.")
-@click.option(
-    "--explain", metavar="KEY", help="What a key (or a section) means, its default and its value here."
-)
+@click.option("--diff", is_flag=True, help="Print only the keys that differ from the defaults.")
+@click.option("--explain", metavar="KEY", help="Print the meaning, default and value of a key or section.")
 def command(recipe: str, overrides: tuple[str, ...], diff: bool, explain: str | None) -> None:
-    """Show the configuration that `asrkit train RECIPE [KEY=VALUE]...` would use."""
+    """Print the configuration that `asrkit train RECIPE [KEY=VALUE]...` would use."""
     from asrkit.config import Config, difference, keys, load_config, to_yaml, value
     from asrkit.errors import nearest
     from asrkit.learning.recipe.library import find_recipe, fragments
@@ -33,13 +31,9 @@ def command(recipe: str, overrides: tuple[str, ...], diff: bool, explain: str | 
             click.echo(f"{key} = {value(config, key)}   (default {value(default, key)})\n    {meta['help']}")
             if meta["choices"]:
                 click.echo("    one of: " + ", ".join(map(str, meta["choices"])))
-            bounds = [
-                f"{word} {meta[name]:g}"
-                for name, word in (("low", "at least"), ("high", "at most"))
-                if meta[name] is not None
-            ]
-            if bounds:
-                click.echo("    " + ", ".join(bounds))
+            bounds = (("at least", meta["low"]), ("at most", meta["high"]))
+            if text := ", ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None):
+                click.echo("    " + text)
     elif diff:
         for key, (usual, current) in difference(config).items():
             click.echo(f"{key}: {usual} -> {current}")

@@ -14,7 +14,7 @@ import click
 from asrkit import load
 from asrkit.cli.messages import complain, one_line
 from asrkit.cli.options import decode_options, recognizer_options
-from asrkit.cli.process import give_memory_back, without_blas, without_looking_for_cycles
+from asrkit.cli.process import return_freed_memory, without_blas, without_cycle_collection
 from asrkit.errors import AsrkitError, DataError, UsageError
 from asrkit.progress import tell
 
@@ -67,7 +67,7 @@ def command(
     several recordings, each line of txt output starts with the file's name and a tab. Files that cannot be
     read are reported on stderr and skipped; the exit code is then 1.
     """
-    give_memory_back()
+    return_freed_memory()
     without_blas()
     from asrkit.files import atomic_write
     from asrkit.recognition.writers.transcripts import ONE_EACH, find_writer
@@ -80,7 +80,7 @@ def command(
     folder = output_folder(output)
     if form in ONE_EACH and folder is None and count > 1:
         raise UsageError(f"a file of {form} holds one recording, not {count}", "give a folder: -o FOLDER/")
-    with without_looking_for_cycles():
+    with without_cycle_collection():
         recognizer = load(model, device=device, threads=threads)
         from asrkit.recognition.batching import whole_file
     recognizer.settings = with_flags(recognizer, flags)

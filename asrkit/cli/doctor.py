@@ -7,7 +7,7 @@ import click
 
 @click.command("doctor")
 def command() -> None:
-    """Look at the installation and the machine, and say what will not work and how to mend it."""
+    """Check the installation and the machine: report what will not work, and how to fix it."""
     from asrkit.doctor import diagnose
 
     for finding in diagnose():

@@ -1,4 +1,4 @@
-"""asrkit lm: text in, an n-gram language model out."""
+"""asrkit lm: n-gram language models of text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Write the model here: .arpa, .arpa.gz, or .ngram, asrkit's small binary form.",
+    help="Model to write: .arpa, .arpa.gz, or .ngram (asrkit's compact binary format).",
 )
 @setting("lm.order", show_default="3")
 @setting("text.normalizer", default="none")
@@ -48,9 +48,13 @@ if TYPE_CHECKING:
     "measured",
     multiple=True,
     metavar="TEXT",
-    help="Print the perplexity of a text; repeatable.",
+    help="Print the perplexity of this text; may be repeated.",
 )
-@click.option("--model", type=click.Path(path_type=Path), help="Convert or measure this model instead.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Convert or measure this model instead of estimating one.",
+)
 def command(
     text: tuple[str, ...],
     output: Path | None,
@@ -64,9 +68,9 @@ def command(
     measured: tuple[str, ...],
     model: Path | None,
 ) -> None:
-    """Estimate an n-gram model of the TEXT files: UTF-8, a sentence a line, plain, .gz or .xz; - is stdin.
+    """Estimate an n-gram model of the TEXT files: UTF-8, a sentence per line, plain, .gz or .xz; - is stdin.
 
-    Smoothing is interpolated modified Kneser-Ney; probabilities and pruning are those of KenLM's lmplz.
+    Smoothing is interpolated modified Kneser-Ney; probabilities and pruning match KenLM's lmplz.
     """
     from asrkit.recognition.ngram.model import (
         check_ngram_path,
@@ -77,15 +81,15 @@ def command(
     )
 
     shaping = (order, vocab, max_words, prune, entropy_prune)
-    if model and (text or any(given is not None for given in shaping)):
+    if model and (text or any(value is not None for value in shaping)):
         raise UsageError(
             "--model goes without TEXT, --order, --vocab, --max-words, --prune and --entropy-prune",
-            "they shape a model that is estimated",
+            "these are for estimating a model",
         )
     if not model and not text:
         raise UsageError("no text", "give text files, - for standard input, or --model")
     if vocab and max_words:
-        raise UsageError("--vocab and --max-words are both given", "give one of them")
+        raise UsageError("both --vocab and --max-words given", "give one of them")
     if not output and not measured:
         raise UsageError("nothing to do", "give -o to write a model, --perplexity to measure one, or both")
     if output:
@@ -95,7 +99,7 @@ def command(
     for path in (*text, *measured):
         if path != "-" and not Path(path).exists():
             raise DataError(
-                f"{path} does not exist", "give UTF-8 text, a sentence a line; .gz and .xz are unpacked"
+                f"{path} does not exist", "give UTF-8 text, one sentence per line, plain, .gz or .xz"
             )
 
     if model:
@@ -107,7 +111,7 @@ def command(
         try:
             write_ngram(lm, output, bits)
         except OSError as error:
-            raise DataError(f"cannot write {output}: {error.strerror}", "choose another place") from error
+            raise DataError(f"cannot write {output}: {error.strerror}", "choose another path") from error
         tell(f"{one_line(str(output))}: {_describe(lm)}, {output.stat().st_size / 1e6:.1f} MB")
         lm = read_ngram(output) if bits else lm
     for path in measured:
@@ -124,12 +128,12 @@ def _thresholds(prune: str) -> list[int]:
 def _read(
     texts: Sequence[str], normalizer: str, vocab: Path | None, max_words: int | None
 ) -> tuple[EncodedText, list[str] | None]:
-    """The texts, and the words that the model shall have; None: all."""
+    """The texts, and the vocabulary of the model; None: all words."""
     from asrkit.recognition.ngram.model import EncodedText, read_texts
 
     listed = [word for line in read_texts(vocab, normalizer) for word in line.split()] if vocab else None
     corpus = EncodedText.of(line.split() for path in texts for line in read_texts(path, normalizer))
-    tell(f"{corpus.sentences:,} sentences, {corpus.tokens:,} words, {len(corpus.words) - 3:,} different ones")
+    tell(f"{corpus.sentences:,} sentences, {corpus.tokens:,} words, {len(corpus.words) - 3:,} distinct")
     return corpus, corpus.most_frequent(max_words) if max_words else listed
 
 
@@ -146,5 +150,5 @@ def _measured(lm: NgramModel, path: str, normalizer: str) -> str:
         return f"perplexity {result.including_oov:.2f} of {result.words:,} words and ends of sentences"
     return (
         f"perplexity {result.including_oov:.2f} of {result.words:,} words and ends of sentences, "
-        f"{result.excluding_oov:.2f} without the {result.oov:,} unknown ones"
+        f"{result.excluding_oov:.2f} without the {result.oov:,} unknown words"
     )

@@ -13,49 +13,56 @@ from asrkit.recognition.text.normalize import NORMALIZERS
 @click.command("prepare")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The new recipe.  [default: ./<FOLDER>-recipe]"
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    show_default="./<FOLDER>-recipe",
+    help="Folder of the new recipe.",
 )
 @click.option(
     "--as",
     "shape",
     type=click.Choice(SHAPES),
-    help="How the folder is laid out.  [default: the first of these that fits]",
+    show_default="detected",
+    help="Layout of FOLDER.",
 )
 @click.option(
     "--dev",
     type=click.FloatRange(0, 50, min_open=True),
     default=10.0,
     show_default=True,
-    help="Percent of the speech to stop and tune on, when there is no such part.",
+    help="Percent of the speech for the dev set, unless FOLDER has one.",
 )
 @click.option(
     "--test",
     type=click.FloatRange(0, 50),
     default=10.0,
     show_default=True,
-    help="Percent of the speech to test on, when there is no such part; 0: none.",
+    help="Percent of the speech for the test set, unless FOLDER has one; 0: none.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Another one draws other parts."
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Seed of the random split."
 )
 @click.option(
     "--normalizer",
     type=click.Choice(list(NORMALIZERS)),
-    help="What becomes of the texts.  [default: english, or lower for other letters than A to Z]",
+    show_default="english, or lower if the texts have letters other than A to Z",
+    help="Text normalisation.",
 )
 @click.option(
     "--sample-rate",
     type=click.IntRange(1000),
-    help="Hz to train at.  [default: 16000, or 8000 when most audio has less]",
+    show_default="16000, or 8000 if most audio has less",
+    help="Sample rate in Hz to train at.",
 )
 @click.option(
     "--max-seconds",
     type=click.FloatRange(0.1, min_open=True),
     default=30.0,
     show_default=True,
-    help="Longer utterances are left out.",
+    help="Exclude longer utterances.",
 )
-@click.option("--force", is_flag=True, help="Write though the recipe is there already.")
+@click.option("--force", is_flag=True, help="Overwrite an existing recipe.")
 def command(
     folder: Path,
     output: Path | None,
@@ -68,11 +75,11 @@ def command(
     max_seconds: float,
     force: bool,
 ) -> None:
-    """Look at FOLDER, of recordings and their transcripts, and write a recipe that is ready to train.
+    """Survey FOLDER, of recordings and their transcripts, and write a recipe that is ready to train.
 
-    FOLDER may be laid out in any of the common ways: Kaldi data directories (wav.scp, text), JSONL manifests,
-    LibriSpeech's *.trans.txt, CSV or TSV tables, a .txt beside each audio file. Parts called train, dev and
-    test are kept; otherwise they are drawn so that no speaker is in two. Nothing in FOLDER is changed.
+    Layouts of FOLDER: Kaldi data directories (wav.scp, text), JSONL manifests, LibriSpeech's *.trans.txt,
+    CSV or TSV tables, a .txt next to each audio file. Sets called train, dev and test are kept; otherwise
+    they are split at random, with no speaker in two sets. FOLDER itself is not changed.
     """
     from asrkit.prepare.recipe import prepare_recipe
     from asrkit.prepare.report import next_step, report

@@ -1,4 +1,4 @@
-"""asrkit pronounce: words in, their phones out."""
+"""asrkit pronounce: grapheme-to-phoneme conversion of words."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from asrkit.cli.messages import one_line
     "--lexicon",
     "path",
     type=click.Path(path_type=Path),
-    help="Lines of `word p h o n e s`.  [default: CMUdict]",
+    show_default="CMUdict",
+    help="Lexicon: lines of `word p h o n e s`.",
 )
 @click.option(
     "--nbest", type=click.IntRange(1, 20), default=1, show_default=True, help="Predictions for each new word."
 )
 @click.option("--stress", is_flag=True, help="Keep stress digits on vowels.")
 def command(words: tuple[str, ...], path: Path | None, nbest: int, stress: bool) -> None:
-    """Print how each WORD is said, as lines of a lexicon.
+    """Print the pronunciations of each WORD, as lines of a lexicon.
 
-    What the lexicon does not list is predicted from it, and named on stderr. A word that cannot be, since it
-    has a digit or a letter that no word of the lexicon has, is named too, and the exit code is then 1.
+    Words missing from the lexicon are predicted by a model trained on it, and reported on stderr. A word
+    with a digit, or a letter that the lexicon lacks, has no prediction; the exit code is then 1.
     """
     from asrkit.recognition.g2p.model import G2p
     from asrkit.recognition.text.lexicon import Lexicon

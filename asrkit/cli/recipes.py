@@ -1,4 +1,4 @@
-"""asrkit recipes: what comes with asrkit, and a copy of it to edit."""
+"""asrkit recipes: list the packaged recipes, or copy one to edit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def command(name: str | None, folder: Path | None) -> None:
     if name:
         click.echo(f"copied to {copy_recipe(name, folder or Path(name))}", err=True)
         return
-    for known, place in recipes().items():
-        title = (place / "README.md").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+    for known, path in recipes().items():
+        title = (path / "README.md").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
         click.echo(f"{known:<14}{title}")

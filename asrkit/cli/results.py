@@ -12,17 +12,16 @@ from asrkit.errors import DataError
 
 @click.command("results")
 @click.argument("experiments", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here instead of to stdout.")
-@click.option("--set", "sets", multiple=True, help="Show this set only; may be given again.  [default: all]")
-@click.option("--brief", is_flag=True, help="A line for each: what it changes in the first, and its errors.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to this file instead of stdout.")
+@click.option("--set", "sets", multiple=True, show_default="all", help="Only this set; may be repeated.")
+@click.option(
+    "--brief", is_flag=True, help="One line per experiment: its difference from the first, and its errors."
+)
 @click.option("--title", default="Results", show_default=True, help="Heading.")
 def command(
     experiments: tuple[Path, ...], output: Path | None, sets: tuple[str, ...], brief: bool, title: str
 ) -> None:
-    """Make one Markdown table of EXPERIMENTS.
-
-    These are folders below exp/ that were scored, or copies of their results.json under names of your own.
-    """
+    """Print one Markdown table of EXPERIMENTS: scored folders below exp/, or copies of their results.json."""
     from asrkit.files import atomic_write
     from asrkit.learning.report.results import summary
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from asrkit.cli.options import setting
 from asrkit.cli.process import keep_freed_memory
 from asrkit.errors import UsageError
 
@@ -19,31 +20,32 @@ from asrkit.errors import UsageError
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--stage", default="", help="First stage to run, by number or name.")
 @click.option("--stop-stage", default="", help="Last stage to run.")
-@click.option("--skip-stages", default="", help="Stages to leave out, separated by blanks or commas.")
+@click.option("--skip-stages", default="", help="Stages to skip, separated by spaces or commas.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
-@click.option("--force", is_flag=True, help="Run the chosen stages though they are up to date.")
+@click.option("--force", is_flag=True, help="Run the chosen stages even if they are up to date.")
 @click.option(
     "--data",
     "data_root",
     type=click.Path(path_type=Path),
     envvar="ASRKIT_DATA",
-    help="Folder of corpora [env: ASRKIT_DATA].",
+    show_envvar=True,
+    help="Folder of corpora.",
 )
 @click.option(
     "--exp",
     type=click.Path(path_type=Path),
     default=Path("exp"),
     show_default=True,
-    help="Where experiments go.",
+    help="Folder of experiments.",
 )
 @click.option("--tag", default="default", show_default=True, help="Name of this experiment.")
 @click.option(
     "--ngpu",
     type=click.IntRange(0),
-    default=None,
-    help="GPUs to train on; 0: the CPU, more than 1: one process each.  [default: one if there is one]",
+    show_default="1 if available",
+    help="GPUs to train on, one process each; 0: the CPU.",
 )
-@click.option("--seed", type=click.IntRange(0), default=None, help="Overrides the recipe's seed.")
+@setting("seed", default=None, show_default="the recipe's")
 def command(
     recipe: str,
     overrides: tuple[str, ...],
@@ -58,11 +60,11 @@ def command(
     ngpu: int | None,
     seed: int | None,
 ) -> None:
-    """Run RECIPE's stages, from its corpus to a scored and packed recogniser.
+    """Run the stages of RECIPE, from the corpus to a scored and packed recogniser.
 
-    RECIPE is a folder with recipe.yaml, or the name of one that comes with asrkit (see `asrkit recipes`).
-    Settings are changed with KEY=VALUE, for example train.lr=5e-4; `asrkit config RECIPE` shows them all.
-    What is up to date is not done again; an interrupted stage goes on where it stopped.
+    RECIPE is a folder with recipe.yaml, or the name of a packaged recipe (see `asrkit recipes`). Override
+    settings with KEY=VALUE, for example train.lr=5e-4; `asrkit config RECIPE` prints them all. Stages that
+    are up to date are skipped; an interrupted stage resumes where it stopped.
     """
     from asrkit.config import load_config
     from asrkit.learning.recipe.library import find_recipe, fragments
@@ -114,7 +116,7 @@ def command(
             tell(f"  {step.stage.number:2d} {step.stage.name:<10} {step.action:<5} {step.why}")
     if dry_run:
         return
-    # Processes that a training with several GPUs starts are its own.
+    # The worker processes of a training on several GPUs share the lock of their parent.
     with nullcontext() if "WORLD_SIZE" in os.environ else alone(workspace.folder):
         if rank == 0:
             start(workspace)
@@ -133,14 +135,14 @@ def refuse_missing_gpus(count: int) -> None:
 
     if torch.cuda.device_count() < count:
         raise UsageError(
-            f"--ngpu {count}, but {torch.cuda.device_count()} CUDA devices are there", "--ngpu 0 uses the CPU"
+            f"--ngpu {count}, but {torch.cuda.device_count()} CUDA devices available", "--ngpu 0 uses the CPU"
         )
 
 
 def refuse_other_stages(to_run: list[str], force: bool) -> None:
-    """Under torchrun every process runs this command, which suits training alone."""
+    """Under torchrun every process runs this command, which only the train stage allows."""
     if force or to_run not in ([], ["train"]):
         raise UsageError(
-            "torchrun can run the train stage only, without --force",
+            "torchrun can run only the train stage, without --force",
             "run the earlier stages first, then add --stage train --stop-stage train",
         )

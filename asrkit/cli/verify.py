@@ -1,4 +1,4 @@
-"""asrkit verify: the fast code against the NumPy reference, on one's own model and audio."""
+"""asrkit verify: compare the fast code with the NumPy reference, on a model and audio."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SECONDS = 6.0
 def command(audio: tuple[str, ...], model: str, device: str, threads: int) -> None:
     """Compare the fast code with the NumPy reference on a model and the first seconds of each AUDIO file.
 
-    Without AUDIO, recordings that come with asrkit are used. Each comparison is printed with its largest
-    difference and the difference allowed; the exit code is 1 if any is larger.
+    The default AUDIO is a few packaged recordings. Prints the largest difference of each comparison and its
+    tolerance; the exit code is 1 if any is exceeded.
     """
     from asrkit.learning.recipe.library import root
     from asrkit.recognition.audio.reading import stream_audio

@@ -205,10 +205,10 @@ def _in_data(config: Config) -> Problems:
 
 
 def with_weights(settings: DecodeConfig, weights: Mapping[str, float]) -> DecodeConfig:
-    """`settings` with other decoding weights.
+    """`settings` with these decoding weights.
 
     Raises:
-        ConfigError: a name that is no number in ``decode``.
+        ConfigError: a name that is not a numeric key of ``decode``.
     """
     numbers = [f.name for f in dataclasses.fields(settings) if f.type in ("int", "float")]
     for name in weights:

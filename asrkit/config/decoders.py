@@ -26,8 +26,8 @@ class Decoder:
         needs: heads the model must have.
         weights: settings that change its result; ``lm_weight`` also belongs to a fused language model.
         lm: kinds of language model it needs one of; empty: none.
-        beam: it keeps a beam, and can return n-best lists.
-        words: it gives words whatever the tokens are.
+        beam: it has a beam, and can return n-best lists.
+        words: its output is words, whatever the tokens.
     """
 
     name: str

@@ -4,7 +4,7 @@ A configuration is built in layers, each refusing keys the schema does not know:
 
 1. the defaults of the schema,
 2. the fragments that the recipe's ``base`` names, from ``conf/<section>/<name>.yaml``, then the recipe,
-3. the recipe's variant, where it has some: ``task=NAME`` for ``<recipe>/task/NAME.yaml``,
+3. the recipe's variant, if it has any: ``task=NAME`` for ``<recipe>/task/NAME.yaml``,
 4. overrides from the command line: ``train.lr=1e-3``, or ``model=NAME`` to change a fragment.
 """
 
@@ -24,22 +24,22 @@ PRESETS = ("model", "decode")
 
 
 def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path | None = None) -> Config:
-    """Read ``recipe.yaml`` (or any YAML file of its form) with its fragments and overrides.
+    """Read ``recipe.yaml`` (or any YAML file in its format) with its fragments and overrides.
 
     Args:
         recipe: the YAML file.
         overrides: ``key=value`` words; a bare section name (``model=las``) picks a fragment, and with it the
-            fragments of other sections that its ``with`` names, unless they are chosen too. The name of
-            a folder of the recipe that is no section picks a variant from it: a YAML file of the recipe's
-            form, whose ``with`` names fragments in the same way. Settings of the recipe under ``model`` and
-            ``decode`` are dropped with the fragment that they refine.
+            fragments of other sections listed in its ``with``, unless chosen explicitly. The name of any
+            other folder of the recipe picks a variant from it: a YAML file in the recipe's format, with
+            fragments in its ``with`` likewise. Settings of the recipe under ``model`` and ``decode`` are
+            dropped with the fragment that they refine.
         fragments: the ``conf`` folder that ``base`` refers to.
 
     Raises:
         ConfigError: unknown key, wrong type, value out of range or impossible combination.
     """
-    given = _read_yaml(recipe)
-    base = {str(k): str(v) for k, v in (given.get("base") or {}).items()}
+    content = _read_yaml(recipe)
+    base = {str(k): str(v) for k, v in (content.get("base") or {}).items()}
     variants = _variants(recipe.parent)
     chosen, dotted = {}, []
     for word in overrides:
@@ -56,22 +56,22 @@ def load_config(recipe: Path, overrides: tuple[str, ...] = (), fragments: Path |
     picked = {name: fragment for name, fragment in (base | chosen).items() if name in variants}
     own = {name: _fragment(recipe.parent, name, variant) for name, variant in picked.items()}
     base, chosen = ({n: f for n, f in names.items() if n not in picked} for names in (base, chosen))
-    for content in own.values():
-        base |= content.pop("with", {})
+    for variant in own.values():
+        base |= variant.pop("with", {})
     recipe_base = dict(base)
     for name, fragment in chosen.items():
         if recipe_base.get(name) != fragment:
             base |= _fragment(fragments, name, fragment).get("with", {})
     base |= chosen
     for name in (name for name in PRESETS if base.get(name) != recipe_base.get(name)):
-        for content in (given, *own.values()):
-            content.pop(name, None)
+        for settings in (content, *own.values()):
+            settings.pop(name, None)
     layers = []
     for name, fragment in base.items():
-        content = _fragment(fragments, name, fragment)
-        content.pop("with", None)
-        layers.append(({name: content}, f"conf/{name}/{fragment}.yaml"))
-    layers.append((given | {"base": base | picked}, str(recipe)))
+        part = _fragment(fragments, name, fragment)
+        part.pop("with", None)
+        layers.append(({name: part}, f"conf/{name}/{fragment}.yaml"))
+    layers.append((content | {"base": base | picked}, str(recipe)))
     layers += [(own[name], f"{name}/{variant}.yaml") for name, variant in picked.items()]
     return _merge(layers, dotted)
 
@@ -83,7 +83,7 @@ def parse_config(text: str, source: str) -> Config:
     try:
         content = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        raise ConfigError(f"not YAML: {source}", "see the file's syntax") from error
+        raise ConfigError(f"not YAML: {source}", "fix the YAML syntax") from error
     if isinstance(content, dict) and isinstance(corpus := content.get("corpus"), dict):
         corpus.pop("submission", None)  # a key of models packed by 0.1
     return _merge([(content, source)], [])
@@ -101,19 +101,19 @@ def _sections() -> list[str]:
 
 
 def _variants(recipe: Path) -> list[str]:
-    """Folders of a recipe that hold YAML files and are named like no section."""
+    """Folders of a recipe with YAML files, other than those named as a section."""
     return sorted({p.parent.name for p in recipe.glob("*/*.yaml")} - {*_sections(), "conf"})
 
 
 def _fragment(folder: Path | None, section: str, name: str) -> dict[str, Any]:
-    place = folder / section if folder else None
-    known = [p.stem for p in place.glob("*.yaml")] if place else []
-    if name not in known or place is None:
+    path = folder / section if folder else None
+    known = [p.stem for p in path.glob("*.yaml")] if path else []
+    if name not in known or path is None:
         raise ConfigError(
             f"no fragment {name!r} in {folder and folder.name}/{section}",
             nearest(name, known) if known else "",
         )
-    return _read_yaml(place / f"{name}.yaml")
+    return _read_yaml(path / f"{name}.yaml")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -125,10 +125,10 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error}", "a recipe is a folder with recipe.yaml") from error
     except yaml.YAMLError as error:
         raise ConfigError(
-            f"not YAML: {path}: {' '.join(str(error).split())}", "mend the file's syntax"
+            f"not YAML: {path}: {' '.join(str(error).split())}", "fix the YAML syntax"
         ) from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} does not hold keys and values", "see asrkit config --help")
+        raise ConfigError(f"{path} is not a mapping of keys to values", "see asrkit config --help")
     return content
 
 

@@ -1,4 +1,4 @@
-"""The whole configuration on one page: what a recipe may say, and what it means."""
+"""The whole configuration on one page: every key of a recipe, its meaning, default and range."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def section(kind: type) -> Any:
 class CorpusConfig:
     name: str = option("folder", "corpus reader", choices=CORPORA)
     path: str = option(
-        "", "folder or archive below --data, or an absolute path; empty: the reader's usual name"
+        "", "folder or archive below --data, or an absolute path; empty: the corpus's default name"
     )
     url: str = option(
         "",
-        "where to download from; empty: the reader's own source. Of a corpus with an archive a subset, the "
-        "address that they lie below",
+        "download URL; empty: the corpus's default. For a corpus with one archive per subset: the URL of "
+        "their directory",
     )
-    sha256: str = option("", "expected checksum of the download; empty: the reader's own")
-    train: list[str] = option(["train"], "subsets trained on; NAME? is used where it is there")
-    dev: list[str] = option(["dev"], "subsets for early stopping and tuning; NAME? as in train")
-    test: list[str] = option(["test"], "subsets reported; NAME? as in train")
+    sha256: str = option("", "expected checksum of the download; empty: the corpus's default")
+    train: list[str] = option(["train"], "subsets to train on; a trailing ? marks a subset optional")
+    dev: list[str] = option(["dev"], "subsets for early stopping and tuning; ? as in corpus.train")
+    test: list[str] = option(["test"], "subsets to report results on; ? as in corpus.train")
 
 
 @dataclass
@@ -68,9 +68,9 @@ class TextConfig:
     normalizer: str = option("english", "text normalisation", choices=NORMALIZERS)
     tokenizer: str = option("char", "token unit", choices=("char", "phone", "word", "bpe", "unigram"))
     vocab_size: int = option(500, "sub-word vocabulary size (bpe, unigram)", low=8)
-    lexicon: str = option("", "pronunciation file `word p h o n e s`; empty: CMUdict (phone)")
-    cmudict: bool = option(False, "look up in CMUdict what text.lexicon does not list (phone)")
-    g2p: bool = option(True, "predict the pronunciations of words that are not listed (phone)")
+    lexicon: str = option("", "pronunciation lexicon, lines of `word p h o n e s`; empty: CMUdict (phone)")
+    cmudict: bool = option(False, "look up words missing from text.lexicon in CMUdict (phone)")
+    g2p: bool = option(True, "predict the pronunciations of words missing from the lexicon (phone)")
     stress: bool = option(False, "keep stress digits on vowels (phone)")
 
 
@@ -78,22 +78,24 @@ class TextConfig:
 class FeatureConfig:
     kind: str = option(
         "fbank",
-        "fbank: Kaldi log-mel; mel: librosa log-mel; mfcc: Kaldi MFCC; given: the corpus brings features",
+        "fbank: Kaldi log-mel; mel: librosa log-mel; mfcc: Kaldi MFCC; given: precomputed by the corpus",
         choices=("fbank", "mel", "mfcc", "given"),
     )
-    given_dim: int = option(0, "numbers in a frame (given); 0: those of the corpus's first file", low=0)
-    sample_rate: int = option(16000, "Hz; other rates are resampled", low=1000)
+    given_dim: int = option(0, "feature dimension (given); 0: that of the corpus's first file", low=0)
+    sample_rate: int = option(16000, "sample rate in Hz; audio at other rates is resampled", low=1000)
     mel_bins: int = option(80, "mel filters", low=1)
     cepstra: int = option(13, "cepstral coefficients kept (mfcc)", low=1)
     frame_ms: float = option(25.0, "window length in milliseconds", low=1)
     shift_ms: float = option(10.0, "frame shift in milliseconds", low=1)
-    low_hz: float = option(20.0, "lower edge of the filters", low=0)
-    high_hz: float = option(0.0, "upper edge of the filters; 0 or less: counted from half the sample rate")
+    low_hz: float = option(20.0, "lower edge of the filters in Hz", low=0)
+    high_hz: float = option(
+        0.0, "upper edge of the filters in Hz; 0 or less: offset from half the sample rate"
+    )
     preemphasis: float = option(0.97, "pre-emphasis coefficient (fbank, mfcc)", low=0, high=1)
     cmvn: str = option("global", "mean and variance normalisation", choices=("none", "utterance", "global"))
     stored: bool = option(
         True,
-        "features for training are kept on disk; false: computed each time, where they would not fit",
+        "store the training features on disk; false: compute them on the fly",
     )
 
     @property
@@ -103,22 +105,24 @@ class FeatureConfig:
 
     @property
     def dim(self) -> int:
-        """Numbers in a feature frame."""
+        """Feature dimension."""
         return {"mfcc": self.cepstra, "given": self.given_dim}.get(self.kind, self.mel_bins)
 
     @property
     def signal_rate(self) -> float:
-        """Values a second of what the front end is given: samples, or frames of given features."""
+        """Input rate of the front end in Hz: samples, or frames of given features."""
         return 1000 / self.shift_ms if self.kind == "given" else self.sample_rate
 
 
 @dataclass
 class CheckConfig:
     policy: str = option(
-        "drop", "drop: leave the utterance out and count it; stop: refuse to train", choices=("drop", "stop")
+        "drop",
+        "utterances that fail the check; drop: exclude and count them; stop: refuse to train",
+        choices=("drop", "stop"),
     )
-    max_seconds: float = option(30.0, "longest utterance trained on", low=0)
-    min_seconds: float = option(0.1, "shortest utterance trained on", low=0)
+    max_seconds: float = option(30.0, "longest utterance to train on, in seconds", low=0)
+    min_seconds: float = option(0.1, "shortest utterance to train on, in seconds", low=0)
 
 
 @dataclass
@@ -128,13 +132,15 @@ class PyramidConfig:
     embed_stride: int = option(2, "time stride of the embedding", low=1)
     hidden: int = option(256, "LSTM cells per direction", low=1)
     layers: int = option(3, "bidirectional LSTM layers", low=1)
-    pyramid_layers: int = option(1, "layers, from the second on, that first join frames in pairs", low=0)
+    pyramid_layers: int = option(
+        1, "layers, from the second on, that first concatenate frames in pairs", low=0
+    )
     dropout: float = option(0.3, "dropout between layers", low=0, high=0.99)
 
 
 @dataclass
 class MlpConfig:
-    context: int = option(12, "frames seen on either side", low=0)
+    context: int = option(12, "context frames on either side", low=0)
     hidden: int = option(1024, "width of the layers", low=1)
     layers: int = option(3, "layers", low=1)
     dropout: float = option(0.2, "dropout after each layer", low=0, high=0.99)
@@ -144,81 +150,83 @@ class MlpConfig:
 class SubsamplingConfig:
     subsampling: str = option(
         "conv1d",
-        "how frames are made fewer; stack: joined; conv1d: convolutions over time; conv2d: over time and "
+        "subsampling; stack: concatenated frames; conv1d: convolutions over time; conv2d: over time and "
         "frequency; separable: the same, depthwise",
         choices=("stack", "conv1d", "conv2d", "separable"),
     )
-    factor: int = option(4, "feature frames to one encoder frame, a power of 2 unless stacked", low=1)
+    factor: int = option(
+        4, "subsampling factor: feature frames per encoder frame, a power of 2 unless stacked", low=1
+    )
     channels: int = option(64, "channels of the convolutions (conv2d, separable)", low=1)
 
 
 @dataclass
 class TdnnConfig(SubsamplingConfig):
-    dim: int = option(256, "width between layers", low=1)
-    hidden: int = option(1024, "width inside them", low=1)
-    layers: int = option(10, "layers; each sees one more frame on either side", low=1)
+    dim: int = option(256, "dimension between layers", low=1)
+    hidden: int = option(1024, "dimension inside layers", low=1)
+    layers: int = option(10, "layers; each adds one frame of context on either side", low=1)
     dropout: float = option(0.1, "dropout after each layer", low=0, high=0.99)
-    layer_drop: float = option(0.0, "probability to leave a layer out of an update", low=0, high=0.99)
+    layer_drop: float = option(0.0, "probability of skipping a layer in an update", low=0, high=0.99)
 
 
 @dataclass
 class TransformerConfig(SubsamplingConfig):
-    dim: int = option(144, "width", low=2)
+    dim: int = option(144, "model dimension", low=2)
     layers: int = option(12, "blocks", low=1)
     halved: int = option(
-        0, "how many blocks, all before the last, see frames joined in pairs: half the work", low=0
+        0, "blocks, just before the last, that run on pairs of frames, at half the cost", low=0
     )
     heads: int = option(4, "attention heads", low=1)
-    ff: int = option(576, "width inside the feed-forward networks", low=1)
+    ff: int = option(576, "dimension inside the feed-forward networks", low=1)
     positions: str = option(
         "rotary",
-        "rotary: attention sees distances; sinusoidal: absolute places",
+        "position encoding; rotary: relative; sinusoidal: absolute",
         choices=("rotary", "sinusoidal"),
     )
     attention: str = option(
         "softmax",
-        "softmax: exact; taylor: its first-order approximation, linear in the length",
+        "self-attention; softmax: exact; taylor: its first-order approximation, linear in the length",
         choices=("softmax", "taylor"),
     )
     dropout: float = option(0.1, "element-wise dropout", low=0, high=0.99)
     layer_drop: float = option(
-        0.0, "probability to leave a residual branch out of an update", low=0, high=0.99
+        0.0, "probability of skipping a residual branch in an update", low=0, high=0.99
     )
 
 
 @dataclass
 class ConformerConfig(TransformerConfig):
-    kernel: int = option(15, "width of the depthwise convolutions in frames, odd", low=1)
+    kernel: int = option(15, "kernel size of the depthwise convolutions in frames, odd", low=1)
 
 
 @dataclass
 class LstmDecoderConfig:
-    embed: int = option(128, "width of the token embedding", low=1)
-    hidden: int = option(256, "LSTM cells and width of the attention", low=1)
+    embed: int = option(128, "dimension of the token embedding", low=1)
+    hidden: int = option(256, "LSTM cells and attention dimension", low=1)
     layers: int = option(1, "LSTM layers", low=1)
-    attention: str = option("location", "how frames are weighed", choices=("dot", "additive", "location"))
+    attention: str = option("location", "attention scores", choices=("dot", "additive", "location"))
     heads: int = option(1, "attention heads", low=1)
-    input_feeding: bool = option(True, "the LSTM sees the last context beside the token")
+    input_feeding: bool = option(True, "feed the last context vector to the LSTM, with the token")
     scheduled_sampling: float = option(
-        0.1, "probability in training to go on from the model's own last token", low=0, high=1
+        0.1, "probability in training of feeding the token that the model predicted", low=0, high=1
     )
     dropout: float = option(0.2, "dropout", low=0, high=0.99)
 
 
 @dataclass
 class TransformerDecoderConfig:
-    dim: int = option(144, "width", low=2)
+    dim: int = option(144, "model dimension", low=2)
     layers: int = option(4, "layers", low=1)
     heads: int = option(4, "attention heads", low=1)
-    ff: int = option(576, "width inside the feed-forward networks", low=1)
+    ff: int = option(576, "dimension inside the feed-forward networks", low=1)
     look_back: str = option(
         "attention",
-        "what sees the tokens so far: causal self-attention, or an LSTM in its place",
+        "history: causal self-attention, or an LSTM in its place",
         choices=("attention", "lstm"),
     )
     dropout: float = option(0.1, "element-wise dropout", low=0, high=0.99)
     layer_drop: float = option(
-        0.0, "probability to leave a residual branch out of an update", low=0, high=0.99
+        0.0, "probability of skipping a residual branch in an update", low=0, high=0.99
     )
 
 
@@ -235,35 +243,33 @@ class ModelConfig:
         "decoder of the attention head",
         choices=("lstm", "transformer"),
     )
-    ctc_weight: float = option(0.3, "share of CTC in the loss beside attention", low=0, high=1)
-    ctc_frames: int = option(1, "CTC output frames to one encoder frame", low=1)
+    ctc_weight: float = option(0.3, "weight of CTC in the loss, against attention", low=0, high=1)
+    ctc_frames: int = option(1, "CTC output frames per encoder frame", low=1)
     crf_weight: float = option(
         0.0,
-        "share in the CTC loss of CTC-CRF, which tells the transcript from all else that is likely under a "
-        "trigram of the training transcripts' tokens, 0.9 or so; 0: CTC alone",
+        "weight of CTC-CRF in the CTC loss, about 0.9; 0: CTC alone. Its denominator is a token trigram of "
+        "the training transcripts",
         low=0,
         high=1,
     )
     init: str = option(
         "",
-        "start from the weights of this model as far as they fit: another experiment of the recipe, a path, "
-        "or english, the recogniser that comes with asrkit; empty: from random weights",
+        "initialise from the weights of this model that fit: another experiment of the recipe, a path, or "
+        "english, the model that comes with asrkit; empty: random weights",
     )
     consistency: float = option(
         0.0,
-        "weight of how far CTC agrees on two differently masked views of each utterance, 0.2 or so; 0: one "
-        "view. Doubles the work of an update",
+        "weight of the consistency loss between the CTC posteriors of two masked views of each utterance, "
+        "about 0.2; 0: one view. Doubles the cost of an update",
         low=0,
     )
-    label_smoothing: float = option(
-        0.1, "share of the target spread over all tokens (attention)", low=0, high=1
-    )
+    label_smoothing: float = option(0.1, "label smoothing (attention)", low=0, high=1)
     decoder_from_lm: bool = option(
-        False, "the attention head (transformer) starts with the language model's weights"
+        False, "initialise the attention head (transformer) with the language model's weights"
     )
     lm_share: float = option(
         0.0,
-        "share of updates in which the attention head (transformer) sees no encoder, as a language model",
+        "share of updates that train the attention head (transformer) without encoder, as a language model",
         low=0,
         high=0.9,
     )
@@ -279,25 +285,23 @@ class ModelConfig:
 @dataclass
 class AugmentConfig:
     speeds: list[float] = option(
-        [0.9, 1.0, 1.1], "speed perturbation factors, one drawn per utterance and epoch"
+        [0.9, 1.0, 1.1], "speed perturbation factors, one drawn per utterance and epoch, from 0.5 to 2"
     )
     warp: float = option(
         0.0,
-        "speakers' vocal tracts are made up to so much shorter or longer, a share, 0.1 or so (fbank, mel)",
+        "largest relative warp of the vocal tract length (VTLP), about 0.1 (fbank, mel)",
         low=0,
         high=0.5,
     )
-    volume_db: float = option(
-        0.0, "utterances are made up to so much louder or softer, in dB (fbank, mel)", low=0
+    volume_db: float = option(0.0, "largest change of volume, up or down, in dB (fbank, mel)", low=0)
+    noise_share: float = option(0.0, "share of utterances with added noise (fbank, mel)", low=0, high=1)
+    noise_snr_db: float = option(10.0, "lowest SNR of added noise in dB; the highest is 20 dB above")
+    reverb_share: float = option(
+        0.0, "share of utterances with added reverberation (fbank, mel)", low=0, high=1
     )
-    noise_share: float = option(0.0, "share of utterances that noise is put on (fbank, mel)", low=0, high=1)
-    noise_snr_db: float = option(
-        10.0, "the loudest noise is so much softer than the speech, in dB; down to 20 more"
-    )
-    reverb_share: float = option(0.0, "share of utterances put into a room (fbank, mel)", low=0, high=1)
-    reverb_frames: int = option(60, "longest time in frames until the room's echo is 60 dB softer", low=1)
+    reverb_frames: int = option(60, "longest reverberation time (RT60) in frames", low=1)
     time_masks: int = option(2, "SpecAugment time masks", low=0)
-    time_width: float = option(0.05, "widest time mask, as a share of the utterance", low=0, high=1)
+    time_width: float = option(0.05, "widest time mask, as a fraction of the utterance", low=0, high=1)
     freq_masks: int = option(2, "SpecAugment frequency masks", low=0)
     freq_width: int = option(15, "widest frequency mask in bins", low=0)
 
@@ -307,44 +311,44 @@ class TrainConfig:
     epochs: int = option(60, "passes over the training set", low=1)
     max_steps: int = option(0, "stop after this many updates; 0: no limit", low=0)
     max_minutes: float = option(0.0, "stop after this much training time; 0: no limit", low=0)
-    batch_seconds: float = option(120.0, "audio in one batch, padding included", low=0.1)
-    accumulate: int = option(1, "batches per update", low=1)
+    batch_seconds: float = option(120.0, "seconds of audio in one batch, padding included", low=0.1)
+    accumulate: int = option(1, "gradient accumulation: batches per update", low=1)
     optimizer: str = option("adamw", "optimiser", choices=("adamw", "sgd"))
     lr: float = option(1e-3, "peak learning rate", low=0)
-    weight_decay: float = option(1e-2, "decoupled weight decay", low=0)
+    weight_decay: float = option(1e-2, "weight decay, decoupled (adamw)", low=0)
     schedule: str = option(
-        "onecycle", "learning rate over time", choices=("constant", "noam", "onecycle", "plateau")
+        "onecycle", "learning rate schedule", choices=("constant", "noam", "onecycle", "plateau")
     )
-    warmup_steps: int = option(300, "updates until the peak learning rate", low=0)
+    warmup_steps: int = option(300, "warm-up: updates until the peak learning rate", low=0)
     plateau_patience: int = option(3, "epochs without improvement before the rate is halved (plateau)", low=0)
     clip: float = option(5.0, "largest gradient norm", low=0)
     precision: str = option(
-        "auto", "arithmetic; auto: bf16 where the hardware has it", choices=("auto", "fp32", "bf16", "fp16")
+        "auto", "precision; auto: bf16 if the hardware supports it", choices=("auto", "fp32", "bf16", "fp16")
     )
     early_stop: int = option(0, "stop after this many epochs without improvement; 0: never", low=0)
-    average: int = option(5, "best checkpoints averaged at the end", low=1)
+    average: int = option(5, "number of best checkpoints averaged at the end", low=1)
     average_bits: int = option(16, "bits of each weight of the averaged model", choices=(8, 16))
     loaders: int = option(
-        0, "threads that make batches ahead of the training, to keep a GPU busy; 0: none", low=0
+        0, "threads that prepare batches in the background, to keep a GPU busy; 0: none", low=0
     )
-    save_steps: int = option(200, "updates between checkpoints, besides each epoch's end", low=1)
+    save_steps: int = option(200, "updates between checkpoints, in addition to one per epoch", low=1)
     log_steps: int = option(20, "updates between lines in metrics.jsonl", low=1)
     nan_patience: int = option(5, "batches with a non-finite loss skipped before training stops", low=0)
     attention_maps: int = option(
-        2, "dev utterances whose attention is drawn after each epoch, into plots/attention", low=0
+        2, "dev utterances whose attention is plotted after each epoch, in plots/attention", low=0
     )
-    tensorboard: bool = option(False, "write TensorBoard events too (needs the tensorboard extra)")
+    tensorboard: bool = option(False, "also write TensorBoard events (needs the tensorboard extra)")
 
 
 @dataclass
 class RescorerConfig:
     kind: str = option(
         "none",
-        "neural model of sub-words, which orders what ctc-lexicon finds anew",
+        "neural language model of sub-words that rescores the hypotheses of ctc-lexicon",
         choices=("none", "lstm", "transformer"),
     )
-    vocab_size: int = option(2000, "its sub-words (byte-pair encoding)", low=10)
-    max_lines: int = option(2_000_000, "it learns from the first so many lines; 0: all", low=0)
+    vocab_size: int = option(2000, "size of its vocabulary (byte-pair encoding)", low=10)
+    max_lines: int = option(2_000_000, "train on the first N lines; 0: all", low=0)
     model: TransformerDecoderConfig = section(TransformerDecoderConfig)
     train: TrainConfig = section(TrainConfig)
 
@@ -356,33 +360,38 @@ class LmConfig:
         "language model; n-grams of words (for lexicon decoders) or tokens, or a neural model of tokens",
         choices=("none", "word-ngram", "token-ngram", "lstm", "transformer"),
     )
-    order: int = option(3, "longest n-gram", low=1, high=8)
+    order: int = option(3, "order of the longest n-grams", low=1, high=8)
     text: list[str] = option(
         [],
-        "text files, a sentence a line, plain, .gz or .xz, below the recipe or --data; NAME? is used where "
-        "it is there; empty: the training transcripts",
+        "text files, one sentence per line, plain, .gz or .xz, below the recipe or --data; a trailing ? "
+        "marks a file optional; empty: the training transcripts",
     )
     line_words: int = option(
         0,
-        "neighbouring sentences of lm.text are joined into lines of up to so many words, since utterances "
-        "run over sentences; 0: a line is a sentence",
+        "join neighbouring sentences of lm.text into lines of up to N words, since utterances run over "
+        "sentences; 0: one sentence per line",
         low=0,
     )
     arpa: str = option(
         "",
-        "an n-gram model in the ARPA format, gzipped or not, below the recipe or --data, in place of one "
-        "estimated from texts: lm.text, order, max_words and pruning are then not used",
+        "n-gram model in ARPA format, gzipped or not, below the recipe or --data, instead of one estimated "
+        "from texts: lm.text, order, max_words and pruning are then ignored",
     )
     max_words: int = option(
-        0, "most frequent words of the texts kept beside those of the transcripts; 0: all (word-ngram)", low=0
+        0,
+        "keep the N most frequent words of the texts, and those of the transcripts; 0: all (word-ngram)",
+        low=0,
     )
     prune: list[int] = option(
-        [0], "n-grams that occur at most so often are left out: a number an order, the last for the rest"
+        [0],
+        "prune n-grams that occur at most N times: one threshold per order, the last for all higher orders",
     )
     entropy_prune: float = option(
-        0.0, "n-grams that matter less to the perplexity are left out, 1e-8 or so; 0: none", low=0
+        0.0, "entropy pruning threshold: largest relative increase in perplexity, about 1e-8; 0: none", low=0
     )
-    bits: int = option(0, "bits of a stored n-gram value, 8 is nearly lossless; 0: exact", low=0, high=16)
+    bits: int = option(
+        0, "bits per n-gram weight in a .ngram file; 8 is nearly lossless; 0: exact", low=0, high=16
+    )
     model: TransformerDecoderConfig = section(TransformerDecoderConfig)
     train: TrainConfig = section(TrainConfig)
     rescorer: RescorerConfig = section(RescorerConfig)
@@ -422,23 +431,21 @@ class DecodeConfig:
     shifts: int = option(
         0, "also encode the audio shifted by up to N feature frames, and average", low=0, high=8
     )
-    also: list[str] = option([], "further decoders reported beside the first", choices=tuple(DECODERS))
-    tune: dict[str, list[float]] = option(
-        {}, "weights tuned on the dev sets before anything is tested: name -> values tried"
-    )
+    also: list[str] = option([], "further decoders to report results of", choices=tuple(DECODERS))
+    tune: dict[str, list[float]] = option({}, "weights tuned on the dev sets before testing: name -> values")
 
 
 @dataclass
 class AlignConfig:
-    """Where a frame head's labels come from."""
+    """Source of a frame head's labels."""
 
     model: str = option(
         "default",
-        "trained model whose alignments give the frame labels: a path, or the tag of another experiment",
+        "model whose forced alignments give the frame labels: a path, or the tag of another experiment",
     )
     labels: str = option(
         "",
-        "file of frame labels, `id label label …`, in place of a model's alignments; corpus: those it brings",
+        "file of frame labels, `id label label …`, instead of forced alignments; corpus: those of the corpus",
     )
 
 
@@ -449,19 +456,17 @@ class ScoreConfig:
         "units of error; phone39: phones folded as TIMIT's; the first is the main one",
         choices=("word", "char", "phone", "phone39"),
     )
-    similarity: bool = option(
-        False, "report string similarities (Jaccard, cosine, Damerau-Levenshtein) beside the error rates"
-    )
+    similarity: bool = option(False, "also report string similarities (Jaccard, cosine, Damerau-Levenshtein)")
     bootstrap: int = option(1000, "bootstrap samples for the confidence interval", low=0)
 
 
 @dataclass
 class Config:
-    """A recipe. ``base`` maps a section to the fragment in ``conf/<section>/`` it starts from."""
+    """A recipe."""
 
-    name: str = option("", "name shown in results; empty: the recipe folder's")
-    seed: int = option(1, "the one source of randomness", low=0)
-    base: dict[str, str] = option({}, "fragment each section starts from")
+    name: str = option("", "name shown in results; empty: the name of the recipe's folder")
+    seed: int = option(1, "random seed", low=0)
+    base: dict[str, str] = option({}, "section -> fragment in conf/<section>/ it starts from")
     corpus: CorpusConfig = section(CorpusConfig)
     text: TextConfig = section(TextConfig)
     features: FeatureConfig = section(FeatureConfig)
@@ -477,16 +482,16 @@ class Config:
 
 def keys(config: Any, prefix: str = "") -> dict[str, dataclasses.Field[Any]]:
     """Every dotted key of a configuration (class or instance) and the field that documents it."""
-    found: dict[str, dataclasses.Field[Any]] = {}
+    fields: dict[str, dataclasses.Field[Any]] = {}
     kind = config if isinstance(config, type) else type(config)
     for item in dataclasses.fields(kind):
         name = prefix + item.name
         nested = item.default_factory
         if dataclasses.is_dataclass(nested):
-            found |= keys(nested, name + ".")
+            fields |= keys(nested, name + ".")
         else:
-            found[name] = item
-    return found
+            fields[name] = item
+    return fields
 
 
 def value(config: Any, key: str) -> Any:
@@ -504,7 +509,7 @@ def unused_shapes(model: ModelConfig) -> list[str]:
 
 
 def neural_lm_shape(config: LmConfig | RescorerConfig) -> TransformerDecoderConfig:
-    """The shape of a neural language model: what looks back follows from its kind."""
+    """The shape of a neural language model; its history encoder follows from its kind."""
     return dataclasses.replace(config.model, look_back="lstm" if config.kind == "lstm" else "attention")
 
 

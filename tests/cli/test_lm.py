@@ -54,11 +54,11 @@ def test_a_model_of_packed_texts(prompts: list[list[str]], text: Path, asrkit: R
     assert model.keys.tolist() == expected.keys.tolist()
     assert model.log_probs.tolist() == expected.log_probs.tolist()
     sizes, perplexity = expected.first.tolist(), expected.perplexity(prompts)
-    assert f"{len(prompts)} sentences, 3,092 words, 682 different ones" in done.err
+    assert f"{len(prompts)} sentences, 3,092 words, 682 distinct" in done.err
     assert f"lm.ngram: 53 1-grams, {sizes[3] - sizes[2]} 2-grams" in done.err
     assert (
         f"text.txt: perplexity {perplexity.including_oov:.2f} of 3,639 words and ends of sentences, "
-        f"{perplexity.excluding_oov:.2f} without the {perplexity.oov:,} unknown ones"
+        f"{perplexity.excluding_oov:.2f} without the {perplexity.oov:,} unknown words"
     ) in done.err
 
     listed = tmp_path / "words.txt"
@@ -123,7 +123,7 @@ def test_a_model_is_converted_and_measured(text: Path, asrkit: Run, tmp_path: Pa
         (("TEXT", "-o", "lm.arpa", "--normalizer", "englsh"), 2, "'english'"),
         (("TEXT", "-o", "lm.arpa", "--vocab", "TEXT", "--max-words", "9"), 2, "give one of them"),
         (("TEXT", "-o", "TEXT/lm.arpa"), 1, "cannot write"),
-        (("TEXT", "-o", "lm.arpa", "--perplexity", "none.txt"), 1, "no none.txt"),
+        (("TEXT", "-o", "lm.arpa", "--perplexity", "none.txt"), 1, "none.txt does not exist"),
         (("--model", "TEXT", "TEXT", "-o", "lm.arpa"), 2, "goes without"),
         (("--model", "TEXT", "--order", "2", "-o", "lm.arpa"), 2, "goes without"),
         (("--model", "TEXT", "-o", "lm.arpa"), 1, "no ARPA file"),
@@ -206,7 +206,7 @@ def test_a_recipe_with_a_model_of_others(prompts: list[list[str]], asrkit: Run, 
 
     write_arpa(estimate([[word.lower() for word in text] for text in prompts], 2), recipe / "theirs.arpa.gz")
     other_case = asrkit(*words)
-    assert other_case.code == 1 and "knows no word of the dev sets" in other_case.err
+    assert other_case.code == 1 and "has no word of the dev sets" in other_case.err
     (recipe / "theirs.arpa.gz").write_bytes(b"no model")
     damaged = asrkit(*words)
     assert damaged.code == 1 and "theirs.arpa.gz is no ARPA file" in damaged.err, damaged.err

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from conftest import SENTENCES, Run
 
 
 def test_help_is_instant_and_loads_nothing_heavy() -> None:
@@ -45,10 +46,39 @@ def test_a_process_ends_as_its_command_did(words: list[str], code: int, said: st
     assert "No space left" in done.stderr or code
 
 
-def test_version(asrkit: Run) -> None:
+def test_version(asrkit: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import asrkit as package
+    from asrkit import version
 
     assert package.__version__ in asrkit("--version").out
+    monkeypatch.setattr(version, "SOURCE", tmp_path)
+    assert asrkit("--version").out == f"asrkit {package.__version__}\n"
+    for words in (["init"], ["commit", "--allow-empty", "-m", "first"]):
+        name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
+    assert re.fullmatch(
+        rf"asrkit {re.escape(package.__version__)} \([0-9a-f]{{7,}}\)\n", asrkit("--version").out
+    )
+
+
+def test_a_host_program_keeps_its_process_as_it_was(experiment: Path) -> None:
+    code = """
+import atexit, gc, sys
+import asrkit
+from asrkit.recognition.recognizer import Recognizer
+import numba, torch, lhotse
+hidden = {name for name, module in sys.modules.items() if module is None}
+handlers = atexit._ncallbacks()
+print(asrkit.load(sys.argv[1]).transcribe(sys.argv[2]).text)
+asrkit.score({"a": "one two"}, {"a": "one"})
+assert gc.isenabled() and gc.get_freeze_count() == 0
+assert atexit._ncallbacks() == handlers, atexit._ncallbacks() - handlers
+assert {name for name, module in sys.modules.items() if module is None} == hidden
+assert not [name for name in sys.modules if name.startswith("asrkit.cli")]
+"""
+    words = [sys.executable, "-c", code, str(experiment), str(SENTENCES / "sense-0870.flac")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_config_shows_explains_and_compares(asrkit: Run) -> None:
@@ -56,7 +86,7 @@ def test_config_shows_explains_and_compares(asrkit: Run) -> None:
     assert "seed" not in asrkit("config", "an4", "--diff").out
     assert "train.lr: 0.001 -> 0.25" in asrkit("config", "an4", "train.lr=0.25", "--diff").out
     told = asrkit("config", "an4", "--explain", "train.schedule").out
-    assert "learning rate over time" in told and "onecycle" in told
+    assert "learning rate schedule" in told and "onecycle" in told
     assert "train.clip" in asrkit("config", "an4", "--explain", "train").out
     wrong = asrkit("config", "an4", "--explain", "train.shedule")
     assert wrong.code == 2 and "train.schedule" in wrong.err

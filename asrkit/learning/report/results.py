@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -14,8 +13,7 @@ from typing import Any
 
 from asrkit.files import atomic_write, write_json
 from asrkit.recognition.scoring.rates import ErrorCounts
-
-_SOURCE = Path(__file__).resolve().parents[3]
+from asrkit.version import SOURCE, git
 
 
 @dataclass(frozen=True)
@@ -302,21 +300,12 @@ def _version(package: str) -> str:
 
 
 def _commit() -> str:
-    if not (_SOURCE / ".git").exists():
+    if not (SOURCE / ".git").exists():
         return f"none, release {_version('asrkit')}"
-    head, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    head, changes = git("rev-parse", "HEAD"), git("status", "--porcelain")
     if not head:
         return "unknown"
     return f"{head} with uncommitted changes" if changes else head
-
-
-def _git(*words: str) -> str:
-    """Output of git on the source tree; empty if git fails."""
-    try:
-        done = subprocess.run(["git", "-C", _SOURCE, *words], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
 
 
 def _cpu() -> str:
