@@ -138,6 +138,7 @@ def _merge(layers: list[tuple[dict[str, Any], str]], dotted: list[str]) -> Confi
     from yaml import YAMLError
 
     merged = OmegaConf.structured(Config)
+    OmegaConf.set_readonly(merged.decode, False)  # as long as it is merged
     steps: list[tuple[dict[str, Any] | str, str]] = [*layers, *((word, word) for word in dotted)]
     for layer, source in steps:
         try:

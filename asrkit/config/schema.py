@@ -397,8 +397,10 @@ class LmConfig:
     rescorer: RescorerConfig = section(RescorerConfig)
 
 
-@dataclass
+@dataclass(frozen=True)
 class DecodeConfig:
+    """How to decode. Frozen: change it with dataclasses.replace or with_weights."""
+
     decoder: str = option("ctc-greedy", "decoder", choices=tuple(DECODERS))
     beam_size: int = option(10, "beam size: hypotheses kept in the search", low=1)
     beam_threshold: float = option(

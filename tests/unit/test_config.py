@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from asrkit import load
 from asrkit.config import (
     Config,
     difference,
@@ -101,6 +103,14 @@ def test_layers_override_in_order(tmp_path: Path) -> None:
     config = load_config(recipe, ("train.epochs=9",), tmp_path / "conf")
     assert (config.train.lr, config.train.clip, config.train.epochs) == (1e-5, 2.0, 9)
     assert difference(config)["train.epochs"] == (Config().train.epochs, 9)
+
+
+def test_settings_of_decoding_are_frozen(experiment: Path) -> None:
+    recognizer = load(experiment, device="cpu")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recognizer.settings.beam_size = 2000  # type: ignore[misc]
+    recognizer.settings = dataclasses.replace(recognizer.settings, beam_size=2000)
+    assert recognizer.config.decode.beam_size != 2000
 
 
 def test_fragment_can_be_changed_by_one_override() -> None:

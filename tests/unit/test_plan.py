@@ -116,7 +116,7 @@ def test_stages_of_recipes_are_in_order_and_build_on_earlier_ones() -> None:
     everything.model.decoder_from_lm = True
     everything.lm.kind = "lstm"
     everything.lm.rescorer.kind = "lstm"
-    everything.decode.tune = {"lm_weight": [1.0]}
+    everything.decode = replace(everything.decode, tune={"lm_weight": [1.0]})
     for config in (Config(), everything):
         names: list[str] = []
         for item in REAL:
