@@ -11,7 +11,7 @@ import click
 @click.command("info")
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 def command(model: Path | None) -> None:
-    """Describe MODEL: a .asrkit bundle, an experiment folder or a checkpoint.  [default: the packaged one]"""
+    """Describe MODEL, a .asrkit bundle, an experiment folder or a checkpoint; by default the packaged one."""
     from asrkit.config import difference
     from asrkit.recognition.pretrained import packaged_model
     from asrkit.recognition.recognizer import Recognizer
