@@ -27,10 +27,10 @@ def load(model: str | Path | None = None, *, device: str = "auto", threads: int 
     Args:
         model: what to open; None: the recogniser that comes with the package.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        threads: CPU threads; 0: as torch has them.
+        threads: CPU threads; 0: all cores.
 
     Raises:
-        AsrkitError: it is none of these, or damaged; or none is named and the package has none.
+        AsrkitError: it is none of these, or damaged; or `model` is None and the package has no recogniser.
     """
     from asrkit.recognition.parts import open_parts
     from asrkit.recognition.pretrained import packaged_model
@@ -52,7 +52,7 @@ def score(
         bootstrap: samples for the confidence interval; 0: none.
 
     Raises:
-        AsrkitError: no references, or hypotheses that have none.
+        AsrkitError: no references, or hypotheses without a reference.
     """
     from asrkit.recognition.scoring.score import score_texts
 

@@ -14,7 +14,7 @@ from asrkit.errors import UsageError, nearest
 CTC, ATTENTION, FRAME = (frozenset({head}) for head in ("ctc", "attention", "frame"))
 WORDS = frozenset({"word-ngram"})
 FUSED = frozenset({"token-ngram", "lstm", "transformer"})
-"""Kinds of language model that label-synchronous search fuses where there is one."""
+"""Kinds of language model for shallow fusion in label-synchronous search."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def require_decoder(name: str, heads: Iterable[str], lm: str = "none") -> Decode
     """The decoder of this name.
 
     Raises:
-        UsageError: there is none, or the model lacks a head or a language model that it needs.
+        UsageError: it does not exist, or needs a head or a language model that the model lacks.
     """
     heads = frozenset(heads)
     if name not in DECODERS:
