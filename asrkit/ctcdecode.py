@@ -1,14 +1,12 @@
-"""The interface of the ctcdecode package on asrkit's own beam searches: a script changes only its import.
+"""The interface of the ctcdecode package, on asrkit's beam searches: a script changes only its import.
 
     from asrkit.ctcdecode import CTCBeamDecoder  # was: from ctcdecode import CTCBeamDecoder
 
-``docs/ctcdecode.md`` says what is the same and what differs.
+``docs/ctcdecode.md`` lists the differences.
 """
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,20 +16,14 @@ import numpy as np
 
 from asrkit.errors import DataError, UsageError
 from asrkit.recognition.decoding.ctc_kernels import peak_frames, prefix_beam
-from asrkit.recognition.decoding.lexicon_graph import lexicon_graph, word_model
-from asrkit.recognition.decoding.lexicon_kernels import lexicon_beam
+from asrkit.recognition.decoding.ctcdecode_lm import NgramSearch
 from asrkit.recognition.decoding.posteriors import FramePosteriors, utterances
-from asrkit.recognition.ngram.model import WORD_UNK_ID, read_ngram
-from asrkit.recognition.ngram.trie_kernels import predict
-from asrkit.recognition.text.spellings import Spellings
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["CTCBeamDecoder", "DecoderState", "OnlineCTCBeamDecoder"]
 
-SPACE = " "
-OOV_SCORE = -1000.0  # log probability of what the language model does not know
 TINIEST = np.finfo(np.float32).tiny  # added to probabilities, so that those of 0 have a logarithm
 
 Batch = TypeVar("Batch", "torch.Tensor", np.ndarray)
@@ -42,9 +34,9 @@ class Beams(NamedTuple):
 
     Attributes:
         tokens: int32[N, T], at the end of each row.
-        lengths: int64[N], how many they are.
+        lengths: int64[N], number of tokens.
         scores: float64[N], log probability of the token sequence under CTC.
-        frames: int32[N, T], of each token, laid out as the tokens are.
+        frames: int32[N, T], the frame of each token, in the same layout.
     """
 
     tokens: np.ndarray
@@ -53,101 +45,11 @@ class Beams(NamedTuple):
     frames: np.ndarray
 
 
-NONE = Beams(np.zeros((0, 0), np.int32), np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 0), np.int32))
-
-
-class Scorer:
-    """An n-gram model of characters or of words, and the search with it.
-
-    Where every entry of the model is one character, each label is scored as it comes. Else the labels spell
-    words of the model, with a space after each but the last; a word is scored at its space, the last one at
-    the end, and what is then no word of the model counts as unknown.
-
-    Args:
-        labels: one string for each class.
-        blank: id of blank.
-        path: the model's file.
-        alpha: weight of its log probabilities, at least 0.
-        beta: added for each character or word.
-
-    Raises:
-        DataError: the file is not readable, or the labels cannot spell any of its words.
-        UsageError: a negative weight, or a model of words and no label for the space.
-    """
-
-    def __init__(
-        self, labels: Sequence[str], blank: int, path: Path | str, alpha: float, beta: float
-    ) -> None:
-        self.labels = labels
-        self.lm = read_ngram(path)
-        self.character_based = all(len(word) == 1 for word in self.lm.vocabulary)
-        classes = [index for index in range(len(labels)) if index != blank]
-        lexicon: dict[str, list[list[int]]] = {}
-        if self.character_based:
-            for index in classes:
-                lexicon.setdefault(labels[index], []).append([index])
-        else:
-            ids = {labels[index]: index for index in classes}
-            if SPACE not in ids:
-                raise UsageError(
-                    f"{path} is a language model of words, and no label is a space",
-                    "give the class between words the label ' ', or take a model of characters",
-                )
-            for word in self.lm.vocabulary:
-                if all(character in ids for character in word):
-                    lexicon[word] = [[ids[character] for character in (*word, SPACE)]]
-            if not lexicon:
-                raise DataError(f"the labels cannot spell any word of {path}", "is one of them in capitals?")
-        self.dict_size = 0 if self.character_based else len(lexicon)
-        self._words = list(lexicon)
-        self._graph = lexicon_graph(Spellings.of(lexicon), len(labels), blank=blank)
-        self.weigh(alpha, beta)
-
-    def weigh(self, alpha: float, beta: float) -> None:
-        """Set the weights. Raises UsageError for a negative `alpha`."""
-        model = word_model(self._graph, self._words, self.lm, alpha, beta)
-        if (model.ids == WORD_UNK_ID).any():
-            log_probs = model.ngrams.log_probs.copy()
-            log_probs[1:][model.ngrams.keys % model.ngrams.size == WORD_UNK_ID] = OOV_SCORE
-            model = model._replace(ngrams=model.ngrams._replace(log_probs=log_probs))
-        self._model = model
-        # A hypothesis may end anywhere, and words count when they have ended, not before.
-        self._graph = self._graph._replace(
-            final=np.ones_like(self._graph.final), ahead=np.zeros_like(self._graph.ahead)
-        )
-
-    def search(
-        self, log_probs: np.ndarray, floor: np.ndarray, beam_size: int, nbest: int, blank: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As ``prefix_beam``, in the order of the scores with the language model; those returned are without.
-
-        No hypotheses where the labels of some frames let no word go on.
-        """
-        arcs, lengths, scores, _ = lexicon_beam(
-            log_probs, floor, self._graph, self._model, beam_size, math.inf, nbest, beam_size, blank
-        )
-        follow = functools.cache(lambda context, word: predict(self._model.ngrams, context, word))
-        tokens = self._graph.token[arcs]
-        gains = [self._gain(row[len(row) - n :], follow) for row, n in zip(tokens, lengths, strict=True)]
-        order = np.argsort(-(scores + np.array(gains)), kind="stable")
-        return tokens[order], lengths[order], scores[order]
-
-    def _gain(self, tokens: np.ndarray, follow: Any) -> float:
-        """``alpha * log p + beta`` of every character or word; an unknown one spoils all n-grams it is in."""
-        text = [self.labels[token] for token in tokens]
-        if not self.character_based:
-            text = [word for word in "".join(text).split(SPACE) if word]
-        total, context, known = 0.0, self.lm.start, self.lm.order
-        for word in text:
-            index = self.lm.ids.get(word, WORD_UNK_ID)
-            log_prob, context = follow(context, index)
-            known = 0 if index == WORD_UNK_ID else known + 1
-            total += self._model.weight * (log_prob if known >= self.lm.order else OOV_SCORE)
-        return total + self._model.bonus * len(text)
+NO_BEAMS = Beams(np.zeros((0, 0), np.int32), np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 0), np.int32))
 
 
 class _Decoder:
-    """What both decoders have in common: their arguments and what they know of the language model."""
+    """The arguments and the language model of both decoders."""
 
     def __init__(
         self,
@@ -175,24 +77,24 @@ class _Decoder:
         self._beam_width, self._num_processes = beam_width, num_processes
         self._labels, self._num_labels = labels, len(labels)
         self._blank_id, self._log_probs = blank_id, log_probs_input
-        self._scorer = Scorer(labels, blank_id, model_path, alpha, beta) if model_path else None
+        self._lm = NgramSearch(labels, blank_id, model_path, alpha, beta) if model_path else None
 
     def character_based(self) -> bool | None:
-        """Whether the language model is one of characters; None without one."""
-        return self._scorer.character_based if self._scorer else None
+        """Whether the language model is one of characters; None without a model."""
+        return self._lm.character_based if self._lm else None
 
     def max_order(self) -> int | None:
-        """Words (or characters) of the language model's longest n-grams; None without one."""
-        return self._scorer.lm.order if self._scorer else None
+        """Order of the language model; None without a model."""
+        return self._lm.lm.order if self._lm else None
 
     def dict_size(self) -> int | None:
-        """How many words of the language model the labels can spell, 0 if characters; None without one."""
-        return self._scorer.dict_size if self._scorer else None
+        """Number of words of the model that the labels can spell, 0 if characters; None without a model."""
+        return self._lm.dict_size if self._lm else None
 
     def reset_params(self, alpha: float, beta: float) -> None:
-        """Weigh the language model anew. Raises UsageError for a negative `alpha`."""
-        if self._scorer:
-            self._scorer.weigh(alpha, beta)
+        """Set the weights of the language model. Raises UsageError for a negative `alpha`."""
+        if self._lm:
+            self._lm.set_weights(alpha, beta)
 
     def _read_batch(self, probs: Any, seq_lens: Any) -> list[FramePosteriors]:
         values = _array(probs).astype(np.float32, copy=False)
@@ -223,14 +125,14 @@ class _Decoder:
         elif valid.size and (valid >= 0).all() and (np.abs(valid.sum(axis=1) - 1) < 1e-3).all():
             raise DataError(
                 "these are probabilities, not their logarithms",
-                "leave out log_probs_input=True, or take log_softmax in place of softmax",
+                "remove log_probs_input=True, or use log_softmax instead of softmax",
             )
         return utterances(values, lens)
 
     def _search(self, utterance: FramePosteriors) -> Beams:
         frames = _prune(utterance.frames, self.cutoff_top_n, self._cutoff_prob)
         floor = np.full(len(frames), -np.inf, np.float32)
-        search = self._scorer.search if self._scorer else prefix_beam
+        search = self._lm.search if self._lm else prefix_beam
         tokens, lengths, scores = search(frames, floor, self._beam_width, self._beam_width, self._blank_id)
         peaks = peak_frames(frames, utterance.best, tokens, lengths, self._blank_id)
         return Beams(tokens, lengths, scores, peaks)
@@ -243,13 +145,13 @@ class _Decoder:
             return list(pool.map(self._search, batch))
 
     def _results(
-        self, like: Batch, found: Sequence[Beams], count: int, longest: int
+        self, like: Batch, beams: Sequence[Beams], count: int, longest: int
     ) -> tuple[Batch, Batch, Batch, Batch]:
         """``beam_results, beam_scores, timesteps, out_lens``, for `count` beams of `longest` labels."""
-        results = np.zeros((2, len(found), count, longest), np.int32)
-        scores = np.full((len(found), self._beam_width), np.inf, np.float32)
-        out_lens = np.zeros((len(found), self._beam_width), np.int32)
-        for b, (tokens, lengths, log_probs, frames) in enumerate(found):
+        results = np.zeros((2, len(beams), count, longest), np.int32)
+        scores = np.full((len(beams), self._beam_width), np.inf, np.float32)
+        out_lens = np.zeros((len(beams), self._beam_width), np.int32)
+        for b, (tokens, lengths, log_probs, frames) in enumerate(beams):
             n, width = tokens.shape
             filled = np.arange(longest) < lengths[:, None]
             taken = np.arange(width) >= width - lengths[:, None]
@@ -266,23 +168,23 @@ class _Decoder:
 
 
 class CTCBeamDecoder(_Decoder):
-    """CTC prefix beam search, with an n-gram model if wanted.
+    """CTC prefix beam search, optionally with an n-gram model.
 
     Args:
         labels: one string for each class of the model, in order. Their text matters only to a language model.
-        model_path: n-gram model of words or characters, an ARPA file or one of ``asrkit lm``.
+        model_path: n-gram model of words or characters, an ARPA file or one written by ``asrkit lm``.
         alpha: weight of its log probabilities, at least 0.
         beta: added for each word, or each character.
-        cutoff_top_n: classes looked at in each frame, the likeliest; blank is one of them or not.
-        cutoff_prob: of these, no more than it takes for their probabilities to add up to this much.
+        cutoff_top_n: number of the likeliest classes used in each frame; blank need not be among them.
+        cutoff_prob: only the likeliest of these until their probabilities sum to this value.
         beam_width: label sequences kept after each frame, and returned.
         num_processes: utterances decoded at once, each in a thread.
         blank_id: class of blank.
-        log_probs_input: whether posteriors come as natural logarithms.
+        log_probs_input: whether posteriors are natural logarithms.
 
     Raises:
         UsageError: an argument out of range, or a model of words without a label for the space.
-        DataError: a language model that is not readable, or has no word that the labels can spell.
+        DataError: a language model that is not readable, or of which the labels can spell no word.
     """
 
     def decode(
@@ -301,22 +203,22 @@ class CTCBeamDecoder(_Decoder):
             beam_scores: float32[B, beam_width], −log p of the label sequence under CTC alone. The order is
                 that of the score with the language model: log p + Σ (alpha · log p(word) + beta).
             timesteps: int32[B, beam_width, T], the frame of each label, see ``peak_frames``.
-            out_lens: int32[B, beam_width], how many labels there are.
+            out_lens: int32[B, beam_width], number of labels.
 
-            Unused places hold 0, the scores of hypotheses that do not exist +inf.
+            Unused elements are 0; the scores of missing hypotheses are +inf.
 
         Raises:
-            UsageError: shapes, lengths and labels do not go together.
-            DataError: posteriors that are not what `log_probs_input` says, or NaN.
+            UsageError: inconsistent shapes, lengths and labels.
+            DataError: posteriors that contradict `log_probs_input`, or NaN.
         """
         batch = self._read_batch(probs, seq_lens)
         return self._results(probs, self._search_all(batch), self._beam_width, probs.shape[1])
 
 
 class OnlineCTCBeamDecoder(_Decoder):
-    """The same for posteriors that come piece by piece; its arguments are those of :class:`CTCBeamDecoder`.
+    """The same for posteriors that arrive in pieces; with the arguments of :class:`CTCBeamDecoder`.
 
-    Nothing is returned before an utterance has ended, so its frames are kept until then and searched at once.
+    Nothing is returned before an utterance has ended; its frames are kept until then and searched at once.
     """
 
     def decode(
@@ -326,19 +228,19 @@ class OnlineCTCBeamDecoder(_Decoder):
         is_eos_s: Sequence[bool],
         seq_lens: torch.Tensor | np.ndarray | Sequence[int] | None = None,
     ) -> tuple[Batch, Batch, Batch, Batch]:
-        """Take the next frames of each utterance, and decode those that end.
+        """Receive the next frames of each utterance, and decode those that end.
 
         Args:
             probs, seq_lens: as for :meth:`CTCBeamDecoder.decode`.
             states: of each utterance, the one of its earlier frames.
-            is_eos_s: whether each ends here.
+            is_eos_s: whether the utterance ends with these frames.
 
         Returns:
             As :meth:`CTCBeamDecoder.decode`, but `beam_results` and `timesteps` are only as large as the most
-            hypotheses and the longest one, so int32[B, 0, 0] where no utterance ends.
+            hypotheses and the longest one: int32[B, 0, 0] if no utterance ends.
 
         Raises:
-            UsageError, DataError: as there; fewer states than utterances, or those of another decoder.
+            UsageError, DataError: as there; or fewer states than utterances, or states of another decoder.
         """
         batch = self._read_batch(probs, seq_lens)
         if min(len(states), len(is_eos_s)) < len(batch):
@@ -349,14 +251,15 @@ class OnlineCTCBeamDecoder(_Decoder):
         if any(state.decoder is not self for state in states):
             raise UsageError("a state of another decoder", "make it with DecoderState(decoder)")
         for utterance, state in zip(batch, states, strict=False):
-            state.pieces.append(utterance.frames.copy())  # callers fill their buffer again
+            state.pieces.append(utterance.frames.copy())  # callers reuse their buffer
         ended = [b for b in range(len(batch)) if is_eos_s[b]]
-        found = [NONE] * len(batch)
-        for b, beams in zip(ended, self._search_all([states[b].utterance() for b in ended]), strict=True):
-            found[b] = beams
-        longest = max((int(n) for beams in found for n in beams.lengths), default=0)
-        count = max((len(beams.lengths) for beams in found), default=0)
-        return self._results(probs, found, count, longest)
+        beams = [NO_BEAMS] * len(batch)
+        complete = self._search_all([states[b].utterance() for b in ended])
+        for b, hypotheses in zip(ended, complete, strict=True):
+            beams[b] = hypotheses
+        longest = max((int(n) for each in beams for n in each.lengths), default=0)
+        count = max((len(each.lengths) for each in beams), default=0)
+        return self._results(probs, beams, count, longest)
 
 
 class DecoderState:
@@ -367,7 +270,7 @@ class DecoderState:
         self.pieces: list[np.ndarray] = []
 
     def utterance(self) -> FramePosteriors:
-        """All of them together."""
+        """All frames so far."""
         frames = np.concatenate(self.pieces)
         return utterances(frames[None], np.array([len(frames)]))[0]
 

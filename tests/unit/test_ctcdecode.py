@@ -438,7 +438,7 @@ LOGS = np.log(np.full((2, 4, 3), 1 / 3, np.float32))
         (lambda: decode(np.exp(LOGS), [4]), UsageError, "lengths"),
         (lambda: decode(np.exp(LOGS), [4, -1]), UsageError, "lengths"),
         (lambda: decode(LOGS), DataError, "log_probs_input=True"),
-        (lambda: decode(np.exp(LOGS), log_probs_input=True), DataError, "leave out log_probs_input"),
+        (lambda: decode(np.exp(LOGS), log_probs_input=True), DataError, "remove log_probs_input"),
         (lambda: decode(np.full((1, 2, 3), np.nan)), DataError, "utterance 0 .* frame 0"),
         (lambda: decode(torch.full((1, 2, 3), -torch.inf), log_probs_input=True), DataError, "frame 0"),
     ],
