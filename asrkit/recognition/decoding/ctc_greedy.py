@@ -11,7 +11,7 @@ from asrkit.recognition.decoding.posteriors import ctc_hypothesis, utterances
 def ctc_greedy_search(
     log_probs: np.ndarray, lens: np.ndarray, *, frame_seconds: float, blank: int = 0
 ) -> list[list[Hypothesis]]:
-    """The likeliest token of each frame, repeats joined, blanks left out (Graves et al. 2006, section 3.2).
+    """The likeliest token of each frame, repeats merged, blanks removed (Graves et al. 2006, section 3.2).
 
     Args:
         log_probs: log posteriors f32[B, T, V].

@@ -38,15 +38,14 @@ class TextScorer(Protocol):
 
 
 class SecondPass(NamedTuple):
-    """What orders the hypotheses of a search anew.
+    """Rescoring of the n-best list of a search.
 
     Attributes:
         scorer: another language model.
-        share: of the weight of the first model's log probabilities, what goes to those of the second (a
-            log-linear interpolation), 0 to 1.
-        nbest: hypotheses of the search that it sees.
-        seconds: longer utterances are cut at pauses into stretches of about this length, and hypotheses are
-            ordered in each alone: in a long one, so many differ in a few places only.
+        share: its share of the language model weight in a log-linear interpolation, 0 to 1.
+        nbest: hypotheses of the search that are rescored.
+        seconds: longer utterances are cut at pauses into segments of about this length, each rescored alone:
+            the n-best list of a long utterance varies in a few places only.
     """
 
     scorer: TextScorer
@@ -55,7 +54,7 @@ class SecondPass(NamedTuple):
     seconds: float = 12.0
 
 
-class Found(NamedTuple):
+class WordSequence(NamedTuple):
     """A sequence of words.
 
     Attributes:
@@ -88,13 +87,13 @@ class CtcLexiconSearch:
         lexicon: words and their spellings; see :func:`asrkit.recognition.text.spellings.spelled`.
         lm: n-gram model of words, or its ARPA file. A word that it does not list is its ``<unk>``.
         beam_size: sequences kept after each frame.
-        beam_tokens: tokens looked at in each frame, the likeliest, and blank; 0: all.
-        beam_threshold: sequences that score this much less than the best are dropped.
+        beam_tokens: number of the likeliest tokens used in each frame, besides blank; 0: all.
+        beam_threshold: sequences with a score more than this below the best are dropped.
         lm_weight: weight of the model's log probabilities.
         word_bonus: added for each word.
         nbest: hypotheses returned for each utterance, at most `beam_size`.
         threads: utterances decoded at once.
-        second: orders the hypotheses anew.
+        second: rescores the hypotheses.
 
     Raises:
         UsageError: a size, threshold or weight is out of range.
@@ -154,8 +153,8 @@ class CtcLexiconSearch:
             else:
                 most, pause = (round(x / frame_seconds) for x in (self.second.seconds, PAUSE_SECONDS))
                 cut = stretches(utterance.path == BLANK_ID, most, pause)
-                best = self._joined(self._ordered(self._search(frames[part])) for part in cut)
-            return [self._hypothesis(found, frames, utterance.best, frame_seconds) for found in best]
+                best = self._joined(self._rescored(self._search(frames[part])) for part in cut)
+            return [self._hypothesis(sequence, frames, utterance.best, frame_seconds) for sequence in best]
 
         batch = utterances(log_probs, lens)
         if self.threads <= 1:
@@ -163,7 +162,7 @@ class CtcLexiconSearch:
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(decode, batch))
 
-    def _search(self, frames: np.ndarray) -> Iterator[Found]:
+    def _search(self, frames: np.ndarray) -> Iterator[WordSequence]:
         """Sequences of words, each once, best first."""
         count, vocab = frames.shape
         floor = np.full(count, -np.inf, np.float32)
@@ -182,29 +181,29 @@ class CtcLexiconSearch:
             if words not in seen and not (seen and ctc < IMPOSSIBLE / 2):
                 seen.add(words)
                 lms = {"lm": float(lm)} if self.named_lm else {}
-                yield Found(self.graph.token[arcs], words, tuple((ends + 1).tolist()), float(ctc), lms)
+                yield WordSequence(self.graph.token[arcs], words, tuple((ends + 1).tolist()), float(ctc), lms)
 
-    def _ordered(self, sequences: Iterator[Found]) -> list[Found]:
-        """The best of what was found, as the second pass orders them."""
+    def _rescored(self, sequences: Iterator[WordSequence]) -> list[WordSequence]:
+        """The best sequences of the search after rescoring."""
         assert self.second is not None
         first = list(islice(sequences, max(self.nbest, self.second.nbest)))
-        texts = [" ".join(self.words[word] for word in found.words) for found in first]
+        texts = [" ".join(self.words[word] for word in sequence.words) for sequence in first]
         scores = self.second.scorer.log_probs(texts).tolist()
         scored = [f._replace(lms={**f.lms, "rescorer": x}) for f, x in zip(first, scores, strict=True)]
         return heapq.nlargest(self.nbest, scored, key=self._score)
 
-    def _joined(self, parts: Iterator[list[Found]]) -> list[Found]:
-        """The best that can be made of one sequence from each stretch."""
+    def _joined(self, parts: Iterator[list[WordSequence]]) -> list[WordSequence]:
+        """The best combinations of one sequence from each segment."""
         best = next(parts)
         for more in parts:
             pairs = (self._chain(before, after) for before in best for after in more)
             best = heapq.nlargest(self.nbest, pairs, key=self._score)
         return best
 
-    def _chain(self, before: Found, after: Found) -> Found:
+    def _chain(self, before: WordSequence, after: WordSequence) -> WordSequence:
         between = [self.separator] if self.separator is not None and before.words and after.words else []
         moved = len(before.tokens) + len(between)
-        return Found(
+        return WordSequence(
             np.concatenate([before.tokens, np.array(between, np.int32), after.tokens]),
             before.words + after.words,
             before.ends + tuple(end + moved for end in after.ends),
@@ -212,22 +211,22 @@ class CtcLexiconSearch:
             {name: score + after.lms[name] for name, score in before.lms.items()},
         )
 
-    def _score(self, found: Found) -> float:
+    def _score(self, sequence: WordSequence) -> float:
         share = self.second.share if self.second else 0.0
-        lm = (1 - share) * found.lms.get("lm", 0.0) + share * found.lms.get("rescorer", 0.0)
-        return found.ctc + self.lm.weight * lm + self.lm.bonus * len(found.words)
+        lm = (1 - share) * sequence.lms.get("lm", 0.0) + share * sequence.lms.get("rescorer", 0.0)
+        return sequence.ctc + self.lm.weight * lm + self.lm.bonus * len(sequence.words)
 
     def _hypothesis(
-        self, found: Found, frames: np.ndarray, best: np.ndarray, frame_seconds: float
+        self, sequence: WordSequence, frames: np.ndarray, best: np.ndarray, frame_seconds: float
     ) -> Hypothesis:
-        spans, peaks = align(frames, best, found.tokens, BLANK_ID)
+        spans, peaks = align(frames, best, sequence.tokens, BLANK_ID)
         words, begin = [], 0
-        for word, end in zip(found.words, found.ends, strict=True):
+        for word, end in zip(sequence.words, sequence.ends, strict=True):
             words.append((self.words[word], begin, end))
             begin = end + (self.separator is not None)
         return replace(
-            ctc_hypothesis(found.tokens.tolist(), found.ctc, spans, peaks, frame_seconds),
-            score=self._score(found),
-            parts={"ctc": found.ctc, **found.lms},
+            ctc_hypothesis(sequence.tokens.tolist(), sequence.ctc, spans, peaks, frame_seconds),
+            score=self._score(sequence),
+            parts={"ctc": sequence.ctc, **sequence.lms},
             words=tuple(words),
         )

@@ -30,9 +30,9 @@ class FrameLexiconSearch:
         token_ids: token id of each class; that of silence is not used.
         silence: the class that stands between words.
         min_frames: fewest frames a label lasts, at least 1.
-        prior_weight: share of the priors taken off.
+        prior_weight: weight of the log priors, which are subtracted.
         beam_size: paths kept after each frame.
-        beam_threshold: paths that score this much less than the best are dropped.
+        beam_threshold: paths with a score more than this below the best are dropped.
         lm_weight: weight of the model's log probabilities.
         word_bonus: added for each word.
 
@@ -96,8 +96,8 @@ class FrameLexiconSearch:
         scores = np.maximum(frames, IMPOSSIBLE) - self.offset
         arcs, acoustic, lm = lexicon_path(scores, self.graph, self.lm, self.beam_size, self.beam_threshold)
         if len(arcs) == 0:
-            heard = len(frames) > 0
-            return Hypothesis((), float(IMPOSSIBLE) * heard, confidence=1.0 - heard, words=())
+            any_frames = len(frames) > 0
+            return Hypothesis((), float(IMPOSSIBLE) * any_frames, confidence=1.0 - any_frames, words=())
         labels = self.graph.token[arcs[:: self.min_frames]].astype(np.int64)
         after = np.arange(1, len(labels))
         chain = Chain(

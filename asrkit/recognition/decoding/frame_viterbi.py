@@ -125,9 +125,9 @@ def frame_viterbi_search(
         token_ids: token id of each class; that of silence is not used.
         frame_seconds: seconds per frame, for the times.
         min_frames: fewest frames a label lasts; in an utterance with fewer, one label lasts for all of it.
-        prior_weight: share of the priors taken off.
+        prior_weight: weight of the log priors, which are subtracted.
         bigram_weight: weight of the bigram.
-        silence: the class left out of the result.
+        silence: the class that is removed from the result.
 
     Returns:
         One hypothesis per utterance, each in a list of its own. ``parts`` are ``frame`` and ``bigram``. A
@@ -173,7 +173,7 @@ def frame_greedy_search(
     frame_seconds: float,
     silence: int = 0,
 ) -> list[list[Hypothesis]]:
-    """The likeliest label of each frame, repeats joined, silence left out.
+    """The likeliest label of each frame, repeats merged, silence removed.
 
     Arguments, result and errors are those of :func:`frame_viterbi_search`.
     """

@@ -1,4 +1,4 @@
-"""What the decoders with a lexicon share: its graph, and the word n-gram model."""
+"""The graph of a lexicon and the word n-gram model, for the decoders that use them."""
 
 from __future__ import annotations
 

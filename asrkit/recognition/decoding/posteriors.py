@@ -1,4 +1,4 @@
-"""What the CTC decoders share: cutting utterances out of a batch, and naming what was decoded."""
+"""What the CTC decoders share: splitting a batch into utterances, and making hypotheses."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def stretches(blanks: np.ndarray, most: int, pause: int) -> list[slice]:
 
     Args:
         blanks: bool[T], whether blank is the best token of a frame.
-        most: frames that stretches should not be longer than. Of the pauses that leave one between half as
-            long and as long, the longest is taken; without any, the next one.
-        pause: so many such frames, one after the other, make a pause.
+        most: longest segment wanted, in frames. It ends in the longest pause of its second half; if there is
+            none, in the next pause.
+        pause: minimum number of consecutive blank frames of a pause.
     """
     silent = np.flatnonzero(np.diff(blanks, prepend=False, append=False))
     starts, ends = silent[::2], silent[1::2]

@@ -1,4 +1,4 @@
-"""What the front end is given for an utterance: samples, or the features a corpus has in their place."""
+"""The input of the front end for an utterance: samples, or features that a corpus provides."""
 
 from __future__ import annotations
 

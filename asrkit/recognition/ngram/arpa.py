@@ -86,7 +86,7 @@ def read_arpa(path: Path | str) -> NgramModel:
 
 
 def _parse(file: Iterable[bytes]) -> NgramModel:
-    # Bytes are split at ASCII blanks alone: others may be part of a word.
+    # Bytes are split at ASCII white space only: other white space may be part of a word.
     lines = (line for raw in file if (line := raw.strip()))
     sizes, section = _parse_sizes(lines)
     ids = {UNK.encode(): WORD_UNK_ID, BOS.encode(): BOS_ID, EOS.encode(): EOS_ID}

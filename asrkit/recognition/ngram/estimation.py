@@ -49,18 +49,18 @@ def estimate(
     distribution over the vocabulary, ``<unk>`` and ``</s>`` included, which is all that ``<unk>`` gets unless
     it occurs.
 
-    N-grams are left out as by lmplz's ``--prune`` and ``--limit_vocab_file``: they are counted with the
-    others, which keep their discounts, and all that the ones left out would have had goes to lower orders.
+    N-grams are pruned as by lmplz's ``--prune`` and ``--limit_vocab_file``: they are counted with the others,
+    which keep their discounts, and their probability mass goes to lower orders.
 
     Args:
         sentences: of words, without ``<s>`` and ``</s>``, read once; or a corpus.
         order: words of the longest n-grams, 1 to 8. Where no n-grams of the highest orders are left, since
             sentences are shorter or all are pruned, the model's is lower.
-        prune: for each order, n-grams that occur at most so often are left out. No number is lower than the
+        prune: for each order, n-grams with at most this count are pruned. No number is lower than the
             one before; the last is also that of the orders beyond.
         vocabulary: n-grams with other words are left out, which makes these ``<unk>``. Words that the text
             does not have are added. None: the words of the text.
-        entropy: n-grams of so little use are left out afterwards, see
+        entropy: entropy pruning threshold, see
             :func:`asrkit.recognition.ngram.pruning.prune_by_entropy`; 0: none.
 
     Raises:

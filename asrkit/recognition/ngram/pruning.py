@@ -1,4 +1,4 @@
-"""Making n-gram models smaller at little cost in perplexity."""
+"""Entropy pruning of n-gram models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EMPTY = 1e-6  # of less probability than this nothing can be said in single prec
 
 
 def prune_by_entropy(model: NgramModel, counts: np.ndarray, threshold: float) -> NgramModel:
-    """Leave out n-grams that raise the perplexity by less than a share `threshold` when they are.
+    """Remove the n-grams whose removal raises the perplexity by less than `threshold`, relative.
 
     Stolcke, "Entropy-based Pruning of Backoff Language Models", 1998, section 3: each n-gram is judged by the
     relative entropy between the model and the one without it alone; those that longer ones begin with stay.
@@ -23,7 +23,7 @@ def prune_by_entropy(model: NgramModel, counts: np.ndarray, threshold: float) ->
     Args:
         model: one in which every n-gram's suffix is listed.
         counts: int[N + 1], how often each node's n-gram occurs; of the root, all words of the text.
-        threshold: 1e-8 or so.
+        threshold: entropy pruning threshold, such as 1e-8.
     """
     parents = np.concatenate([[0], model.keys // len(model.words)])
     kept = np.ones(len(parents), np.bool_)

@@ -46,7 +46,7 @@ def fold39(phones: Iterable[str]) -> list[str]:
 
     Lee & Hon, "Speaker-Independent Phone Recognition Using Hidden Markov Models", IEEE Transactions on
     Acoustics, Speech, and Signal Processing 37(11), 1989; phone for phone the same as Kaldi's
-    ``egs/timit/s5/conf/phones.60-48-39.map``. The glottal stop is left out, and so are the digits of stress.
+    ``egs/timit/s5/conf/phones.60-48-39.map``. The glottal stop and stress digits are removed.
     CMUdict has neither ``dx`` nor silence; its ``AO`` and ``ZH`` become ``aa`` and ``sh``. ``<unk>`` stays.
 
     Raises:

@@ -24,7 +24,7 @@ class LabelSet:
     """The labels of a frame classifier; the first is silence.
 
     Raises:
-        DataError: a name that is empty, holds a blank, or appears twice; no names.
+        DataError: a name that is empty, contains white space, or appears twice; no names.
     """
 
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class LabelSet:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> LabelSet:
-        """Silence and the tokens that stand for sounds: no special ones, no blank between words."""
+        """Silence and the tokens that stand for sounds: without the special ones and the space."""
         return cls((SILENCE, *(token for token in tokenizer.tokens[2:-1] if token != SPACE)))
 
     @classmethod
@@ -158,7 +158,7 @@ def read_labels(
     Args:
         path: UTF-8 text, gzipped if it ends in ``.gz``.
         names: the labels it may hold.
-        frames: feature frames of each utterance; those not listed are passed over.
+        frames: feature frames of each utterance; those not listed are skipped.
 
     Raises:
         DataError: not readable, unknown label, an id given twice, or not one label for each frame; file and

@@ -14,7 +14,7 @@ SPOKEN = "&%@#*"  # Unicode calls them punctuation, but people read them aloud
 
 
 def none(text: str) -> str:
-    """Unicode NFC, and white space collapsed to single blanks."""
+    """Unicode NFC, and white space collapsed to single spaces."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
@@ -29,7 +29,7 @@ def lower(text: str) -> str:
 
 
 def english(text: str) -> str:
-    """Capitals A–Z, apostrophes within or beside words, single blanks; other punctuation becomes a blank.
+    """Capitals A–Z, apostrophes within or beside words, single spaces; other punctuation becomes a space.
 
     What is spoken but not spelt with letters (digits, ``& % @ #`` …) and foreign letters stay as they are:
     the check stage shows them as unknown characters instead of a word going missing in silence.

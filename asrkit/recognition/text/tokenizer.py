@@ -56,7 +56,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def _surface(self, token: str) -> str:
-        """The text that a token stands for; a blank in front begins a new word."""
+        """The text that a token stands for; a leading space begins a new word."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids. Blanks and ``<sos/eos>`` are dropped, ``<unk>`` is shown as such."""
@@ -94,7 +94,7 @@ class Tokenizer(ABC):
 
 
 class CharTokenizer(Tokenizer):
-    """One token a character; the blank between words is ``<space>``."""
+    """One token a character; the space is ``<space>``."""
 
     @classmethod
     def build(cls, config: TextConfig, texts: Sequence[str], folder: Path) -> CharTokenizer:
