@@ -3,12 +3,10 @@
 from asrkit.config.checks import validate, with_weights
 from asrkit.config.loading import load_config, parse_config, to_yaml
 from asrkit.config.schema import (
-    AlignConfig,
     AugmentConfig,
     CheckConfig,
     Config,
     ConformerConfig,
-    CorpusConfig,
     DecodeConfig,
     FeatureConfig,
     LmConfig,
@@ -17,7 +15,6 @@ from asrkit.config.schema import (
     ModelConfig,
     PyramidConfig,
     RescorerConfig,
-    ScoreConfig,
     TdnnConfig,
     TextConfig,
     TrainConfig,
@@ -31,12 +28,10 @@ from asrkit.config.schema import (
 )
 
 __all__ = [
-    "AlignConfig",
     "AugmentConfig",
     "CheckConfig",
     "Config",
     "ConformerConfig",
-    "CorpusConfig",
     "DecodeConfig",
     "FeatureConfig",
     "LmConfig",
@@ -45,7 +40,6 @@ __all__ = [
     "ModelConfig",
     "PyramidConfig",
     "RescorerConfig",
-    "ScoreConfig",
     "TdnnConfig",
     "TextConfig",
     "TrainConfig",
