@@ -1,7 +1,5 @@
 """Compiling loops with numba."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Any

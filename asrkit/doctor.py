@@ -1,7 +1,5 @@
 """What is installed, what is missing, and what that disables."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import platform
@@ -160,21 +158,13 @@ CHECKS: tuple[tuple[str, Probe, str], ...] = (
         partial(_package, "torch.utils.tensorboard", "tensorboard"),
         "train.tensorboard=true does not work; pip install 'asrkit[tensorboard]'",
     ),
-    (
-        "torchaudio",
-        partial(_package, "torchaudio", "torchaudio"),
-        "nothing: asrkit does not depend on it",
-    ),
+    ("torchaudio", partial(_package, "torchaudio", "torchaudio"), "nothing: asrkit does not depend on it"),
     (
         "sph2pipe",
         partial(_program, "sph2pipe", "-h"),
         "SPHERE audio compressed with shorten cannot be read; sph2pipe is free at LDC",
     ),
     ("git", partial(_program, "git", "--version"), "results do not name the commit they come from"),
-    (
-        "ASRKIT_DATA",
-        _data_folder,
-        "corpora are read from --data only, or downloaded; set it to their folder",
-    ),
+    ("ASRKIT_DATA", _data_folder, "corpora are read from --data only, or downloaded; set it to their folder"),
     ("disk", _disk, "experiments cannot be written here"),
 )

@@ -1,7 +1,5 @@
 """Errors that a user can act on: one line `error:`, one line `hint:`, an exit code."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

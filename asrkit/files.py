@@ -1,7 +1,5 @@
 """Atomic writes: a kill at any instant leaves either the old file or the new one."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

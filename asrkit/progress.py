@@ -1,7 +1,5 @@
 """Progress bars on stderr; silent when stderr is not a terminal."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The checkout that this package runs from, if it is one."""
 
-from __future__ import annotations
-
 import subprocess
 from pathlib import Path
 

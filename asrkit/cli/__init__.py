@@ -1,7 +1,5 @@
 """The command line. Each verb is a thin module, imported only when it is called."""
 
-from __future__ import annotations
-
 import sys
 from importlib import import_module
 from typing import NoReturn

@@ -1,7 +1,5 @@
 """asrkit config: a recipe's configuration, its difference from the defaults, the meaning of a key."""
 
-from __future__ import annotations
-
 import click
 
 from asrkit.errors import UsageError

@@ -1,7 +1,5 @@
 """asrkit doctor: what is installed, what is missing, what that disables."""
 
-from __future__ import annotations
-
 import click
 
 

@@ -1,7 +1,5 @@
 """asrkit info: facts and settings of a model."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

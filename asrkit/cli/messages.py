@@ -1,7 +1,5 @@
 """Messages to the user, on stderr."""
 
-from __future__ import annotations
-
 import click
 
 from asrkit.errors import AsrkitError

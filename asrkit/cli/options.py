@@ -1,7 +1,5 @@
 """Options that several verbs share, and flags for keys of the configuration."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """asrkit prepare: from a folder of recordings and transcripts to a recipe."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click
@@ -19,13 +17,7 @@ from asrkit.recognition.text.normalize import NORMALIZERS
     show_default="./<FOLDER>-recipe",
     help="Folder of the new recipe.",
 )
-@click.option(
-    "--as",
-    "shape",
-    type=click.Choice(SHAPES),
-    show_default="detected",
-    help="Layout of FOLDER.",
-)
+@click.option("--as", "shape", type=click.Choice(SHAPES), show_default="detected", help="Layout of FOLDER.")
 @click.option(
     "--dev",
     type=click.FloatRange(0, 50, min_open=True),

@@ -6,8 +6,6 @@
 - :func:`keep_freed_memory` and :func:`return_freed_memory` set up the C library's allocator (mallopt(3)).
 """
 
-from __future__ import annotations
-
 import atexit
 import ctypes
 import gc

@@ -1,7 +1,5 @@
 """asrkit pronounce: grapheme-to-phoneme conversion of words."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

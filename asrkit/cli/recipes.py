@@ -1,7 +1,5 @@
 """asrkit recipes: list the packaged recipes, or copy one to edit."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

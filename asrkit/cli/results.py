@@ -1,7 +1,5 @@
 """asrkit results: several experiments in one table."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """asrkit score: error rates of hypotheses against references."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """asrkit train: plan a recipe's stages, print the plan, run it."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys

@@ -1,7 +1,5 @@
 """asrkit tune: the decoding weights that make the fewest errors on an experiment's dev sets."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """asrkit verify: compare the fast code with the NumPy reference, on a model and audio."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

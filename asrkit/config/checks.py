@@ -1,7 +1,5 @@
 """Checking a configuration: ranges, choices, names, and combinations that cannot work."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any

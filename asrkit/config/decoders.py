@@ -3,8 +3,6 @@
 The searches themselves are made in :mod:`asrkit.recognition.decoding`, under the same names.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any

@@ -8,8 +8,6 @@ A configuration is built in layers, each refusing keys the schema does not know:
 4. overrides from the command line: ``train.lr=1e-3``, or ``model=NAME`` to change a fragment.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import Path

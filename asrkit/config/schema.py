@@ -1,7 +1,5 @@
 """The whole configuration on one page: every key of a recipe, its meaning, default and range."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,10 +91,7 @@ class FeatureConfig:
     )
     preemphasis: float = option(0.97, "pre-emphasis coefficient (fbank, mfcc)", low=0, high=1)
     cmvn: str = option("global", "mean and variance normalisation", choices=("none", "utterance", "global"))
-    stored: bool = option(
-        True,
-        "store the training features on disk; false: compute them on the fly",
-    )
+    stored: bool = option(True, "store the training features on disk; false: compute them on the fly")
 
     @property
     def top_hz(self) -> float:
@@ -220,9 +215,7 @@ class TransformerDecoderConfig:
     heads: int = option(4, "attention heads", low=1)
     ff: int = option(576, "dimension inside the feed-forward networks", low=1)
     look_back: str = option(
-        "attention",
-        "history: causal self-attention, or an LSTM in its place",
-        choices=("attention", "lstm"),
+        "attention", "history: causal self-attention, or an LSTM in its place", choices=("attention", "lstm")
     )
     dropout: float = option(0.1, "element-wise dropout", low=0, high=0.99)
     layer_drop: float = option(
@@ -233,16 +226,10 @@ class TransformerDecoderConfig:
 @dataclass
 class ModelConfig:
     encoder: str = option(
-        "pyramid",
-        "encoder",
-        choices=("mlp", "pyramid", "tdnn", "transformer", "conformer"),
+        "pyramid", "encoder", choices=("mlp", "pyramid", "tdnn", "transformer", "conformer")
     )
     heads: list[str] = option(["ctc"], "output heads", choices=("ctc", "attention", "frame"))
-    decoder: str = option(
-        "transformer",
-        "decoder of the attention head",
-        choices=("lstm", "transformer"),
-    )
+    decoder: str = option("transformer", "decoder of the attention head", choices=("lstm", "transformer"))
     ctc_weight: float = option(0.3, "weight of CTC in the loss, against attention", low=0, high=1)
     ctc_frames: int = option(1, "CTC output frames per encoder frame", low=1)
     crf_weight: float = option(
@@ -288,10 +275,7 @@ class AugmentConfig:
         [0.9, 1.0, 1.1], "speed perturbation factors, one drawn per utterance and epoch, from 0.5 to 2"
     )
     warp: float = option(
-        0.0,
-        "largest relative warp of the vocal tract length (VTLP), about 0.1 (fbank, mel)",
-        low=0,
-        high=0.5,
+        0.0, "largest relative warp of the vocal tract length (VTLP), about 0.1 (fbank, mel)", low=0, high=0.5
     )
     volume_db: float = option(0.0, "largest change of volume, up or down, in dB (fbank, mel)", low=0)
     noise_share: float = option(0.0, "share of utterances with added noise (fbank, mel)", low=0, high=1)

@@ -1,7 +1,5 @@
 """What the machine offers: device, precision, threads."""
 
-from __future__ import annotations
-
 import os
 from contextlib import AbstractContextManager
 

@@ -1,7 +1,5 @@
 """Padding: texts padded together, masks from lengths, and reversal that respects them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

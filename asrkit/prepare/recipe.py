@@ -1,7 +1,5 @@
 """A recipe for a folder of recordings and transcripts. The folder itself is not changed."""
 
-from __future__ import annotations
-
 import json
 import unicodedata
 from collections import Counter

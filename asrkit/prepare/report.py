@@ -1,7 +1,5 @@
 """The report of `asrkit prepare`, and the README of the recipe."""
 
-from __future__ import annotations
-
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -129,10 +127,7 @@ def _text(survey: Survey, used: Sequence[Utterance]) -> list[str]:
     characters = Counter("".join(texts).replace(" ", ""))
     shown = [f"{character} {count:,}" for character, count in characters.most_common(SHOWN_CHARACTERS)]
     more = f" and {len(characters) - len(shown)} others" if len(characters) > len(shown) else ""
-    lines = [
-        f"  text: normaliser {name}, {len(characters)} characters",
-        f"    {', '.join(shown)}{more}",
-    ]
+    lines = [f"  text: normaliser {name}, {len(characters)} characters", f"    {', '.join(shown)}{more}"]
     foreign = [foreign_characters(text, name) for text in texts]
     if any(foreign):
         met = Counter(character for strays in foreign for character in strays)

@@ -1,7 +1,5 @@
 """Training, dev and test parts: recognised by the names of subsets, or drawn from the training part."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

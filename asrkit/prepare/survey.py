@@ -4,8 +4,6 @@ The corpus readers recognise its layout, every transcript is paired with its aud
 parts are kept or drawn.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 from collections import Counter
@@ -17,11 +15,7 @@ from typing import Any
 
 from asrkit.errors import DataError, UsageError, nearest
 from asrkit.learning.data.corpora import SHAPES
-from asrkit.learning.data.corpora.common import (
-    Entry,
-    Skipped,
-    utterance_id,
-)
+from asrkit.learning.data.corpora.common import Entry, Skipped, utterance_id
 from asrkit.prepare.split import existing_parts, hold_out, set_names
 from asrkit.progress import track
 from asrkit.recognition.audio.reading import AudioInfo, audio_info, read_audio

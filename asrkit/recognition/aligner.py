@@ -1,7 +1,5 @@
 """Forced alignment by a trained model: the one path of `asrkit align` and of frame labels."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

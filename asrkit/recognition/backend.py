@@ -1,7 +1,5 @@
 """The one place where recognition reaches for torch: opens what stands behind :mod:`.acoustics`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from asrkit.config import Config, LmConfig, RescorerConfig

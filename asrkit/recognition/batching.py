@@ -1,7 +1,5 @@
 """Recordings in pieces, and pieces in batches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple

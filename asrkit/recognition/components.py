@@ -1,7 +1,5 @@
 """The components of a trained recogniser, opened from its parts."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The parts of a trained model: where they are, and how they are packed."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Language models as the stage lm stores them in a model's folder ``lm``."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A tokenizer in a folder, with the grapheme-to-phoneme model of a phone tokenizer beside it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path

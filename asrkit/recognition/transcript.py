@@ -1,7 +1,5 @@
 """What a recogniser returns: text with words, times and confidences."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

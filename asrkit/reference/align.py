@@ -1,7 +1,5 @@
 """Forced alignment: the frames of each token of a known text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 Source: A. Vaswani et al., "Attention Is All You Need", 2017; equation and section numbers are that paper's.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from asrkit.reference.layer import Layer

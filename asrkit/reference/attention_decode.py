@@ -1,7 +1,5 @@
 """Beam search over any model that gives the probability of each next token."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from asrkit.reference.notation import ScoredTokens, Step

@@ -4,8 +4,6 @@ Nothing here uses a recursion over frames or prefixes. Every path and every stri
 is exponential: keep T at most 6 and V at most 4. A *string* is a sequence of tokens without blanks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import product
 

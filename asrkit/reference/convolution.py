@@ -4,8 +4,6 @@ All of them slide a window over the input. Instead of visiting every window, the
 every offset inside the window: the values that all windows have at one tap are a strided slice of the input.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

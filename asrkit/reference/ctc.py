@@ -13,8 +13,6 @@ Equation numbers below are those of that paper. Everything is in the log domain,
 (its section 4.1): sums are `np.logaddexp`, products are `+`, impossible is −inf.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

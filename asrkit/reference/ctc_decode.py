@@ -5,8 +5,6 @@ many paths. Greedy search takes the best path and collapses it; prefix beam sear
 prefix together.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from asrkit.reference.ctc import BLANK, collapse

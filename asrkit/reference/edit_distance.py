@@ -1,7 +1,5 @@
 """Edit distance: how many substitutions, deletions and insertions turn one sequence into another."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 

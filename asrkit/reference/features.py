@@ -9,8 +9,6 @@ Recognition", 1980, without its last step, the cosine transform. Where books lea
 out, the window of Povey, triangles that are straight on the mel scale.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,7 +1,5 @@
 """Is this gradient right? Compare it with what the loss does when each number is moved a little."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

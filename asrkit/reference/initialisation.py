@@ -3,8 +3,6 @@
 All of them take a generator, so that a start can be repeated. Shapes are [out, in] or [out, in, *kernel].
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

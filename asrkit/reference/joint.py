@@ -9,8 +9,6 @@ End-to-End Speech Recognition", IEEE Journal of Selected Topics in Signal Proces
 (one-pass joint decoding) and algorithm 2 (the CTC score of a hypothesis).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

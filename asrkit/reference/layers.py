@@ -1,7 +1,5 @@
 """The linear layer, the activations and dropout."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Masks: which frames or positions count. True is valid."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

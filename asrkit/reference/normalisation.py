@@ -1,7 +1,5 @@
 """Normalisation: zero mean and unit variance inside the network, then a learned scale and shift."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from asrkit.reference.layer import UnaryLayer

@@ -1,7 +1,5 @@
 """The types every chapter of the reference uses."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 All change the parameters in place, given gradients by the same names.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The pyramid step between recurrent layers, which halves the frame rate."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from asrkit.reference.layer import Layer

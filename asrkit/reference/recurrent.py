@@ -7,8 +7,6 @@ a tuple of arrays [B, H], of which the first, h, is the output.
 Gates that share their inputs are rows of one matrix, in PyTorch's order.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Softmax, its logarithm, and the cross-entropy loss computed from it."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

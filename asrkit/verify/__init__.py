@@ -5,8 +5,6 @@ itself under a condition that must not matter. Posteriors are single precision; 
 them in double precision and must agree to 1e-8.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Weights, features and posteriors under conditions that must not matter."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """What a comparison yields, and the largest difference of two arrays or n-best lists."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The CTC loss, its gradient and forced alignment beside the reference."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Searches and their scores beside the reference."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 

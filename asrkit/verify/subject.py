@@ -1,7 +1,5 @@
 """What is verified: a model, recordings, and their posteriors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 

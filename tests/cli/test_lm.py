@@ -173,11 +173,7 @@ def test_a_recipe_with_a_large_text(prompts: list[list[str]], asrkit: Run, tmp_p
     assert not transcripts <= {*every[:30]}
     record = json.loads((folder / "lm" / "perplexity.json").read_text())
     expected = estimate(prompts, 3, [0, 1], [*every[:30], *transcripts]).perplexity(unheard).including_oov
-    assert record == {
-        "unit": "word",
-        "perplexity": pytest.approx(expected, rel=0.01),
-        "lines": len(prompts),
-    }
+    assert record == {"unit": "word", "perplexity": pytest.approx(expected, rel=0.01), "lines": len(prompts)}
 
     write_arpa(lm.ngram, folder / "lm" / OLD_NGRAM)
     (folder / "lm" / NGRAM).unlink()

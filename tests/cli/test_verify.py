@@ -26,10 +26,7 @@ from asrkit.verify import COMPARISONS, verify
 from asrkit.verify.subject import torch_acoustics
 
 AUDIO = PROMPTS / "activated.opus"
-NAMES = [
-    "weights are finite, below 1e9",
-    *(name for name, _, _, heads in COMPARISONS if heads <= {"ctc"}),
-]
+NAMES = ["weights are finite, below 1e9", *(name for name, _, _, heads in COMPARISONS if heads <= {"ctc"})]
 
 
 def test_a_sound_model_agrees_on_given_and_on_own_recordings(
@@ -153,12 +150,7 @@ def shifted(kernel: Any) -> Any:
 
 
 BUGS: dict[str, tuple[Any, str, Patch, set[str]]] = {
-    "beam": (
-        ctc_prefix_beam,
-        "prefix_beam",
-        wrong_blank,
-        {"prefix beam search = reference"},
-    ),
+    "beam": (ctc_prefix_beam, "prefix_beam", wrong_blank, {"prefix beam search = reference"}),
     "crash": (ctc_prefix_beam, "prefix_beam", breaks, {"prefix beam search = reference"}),
     "greedy": (ctc_greedy, "ctc_hypothesis", forgets_a_token, {"greedy search = reference"}),
     "align": (align_ctc, "align", shifted, {"forced alignment = reference"}),
@@ -168,18 +160,8 @@ BUGS: dict[str, tuple[Any, str, Patch, set[str]]] = {
         wrong_blank,
         {"joint scores, incremental = from scratch", "joint beam search = reference"},
     ),
-    "loss": (
-        AsrModel,
-        "ctc_loss",
-        drops_a_frame,
-        {"CTC loss = reference", "CTC gradient = reference"},
-    ),
-    "padding": (
-        pyramid,
-        "reverse",
-        ignores_lengths,
-        {"padding does not change posteriors"},
-    ),
+    "loss": (AsrModel, "ctc_loss", drops_a_frame, {"CTC loss = reference", "CTC gradient = reference"}),
+    "padding": (pyramid, "reverse", ignores_lengths, {"padding does not change posteriors"}),
     "frames": (
         Frontend,
         "_analyse",

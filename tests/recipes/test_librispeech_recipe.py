@@ -122,16 +122,7 @@ def test_optional_subsets_that_come_later_are_used(tmp_path: Path, asrkit: Run) 
 def test_what_is_not_there_would_be_downloaded(size: str, tmp_path: Path, asrkit: Run) -> None:
     data = tree(tmp_path / "data", SIZES)
     recipe = ROOT / "recipes" / "librispeech"
-    done = asrkit(
-        "train",
-        recipe,
-        f"size={size}",
-        "--data",
-        data,
-        "--exp",
-        tmp_path / "exp",
-        "--dry-run",
-    )
+    done = asrkit("train", recipe, f"size={size}", "--data", data, "--exp", tmp_path / "exp", "--dry-run")
     assert done.code == 0 and "download   run" in done.err
     done = asrkit("train", recipe, "corpus.dev=[dev-nobody]", "--data", data, "--exp", tmp_path / "exp")
     assert done.code == 1 and "dev-nobody" in done.err

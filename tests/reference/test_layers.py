@@ -170,10 +170,7 @@ def test_pooling(seed: int, channels: int, sizes: list[tuple[int, int, int]]) ->
     kernel, stride, more = zip(*sizes, strict=True)
     shape = (2, channels, *np.add(kernel, more))
     one = len(kernel) == 1
-    peers = {
-        MaxPool: nn.MaxPool1d if one else nn.MaxPool2d,
-        MeanPool: nn.AvgPool1d if one else nn.AvgPool2d,
-    }
+    peers = {MaxPool: nn.MaxPool1d if one else nn.MaxPool2d, MeanPool: nn.AvgPool1d if one else nn.AvgPool2d}
     for pool, peer in peers.items():
         layer, module = pool(kernel, stride), peer(kernel, stride)
         for least in (-np.inf, 0.0):  # after ReLU there are ties, between zeros
@@ -181,15 +178,7 @@ def test_pooling(seed: int, channels: int, sizes: list[tuple[int, int, int]]) ->
             def draw(least: float = least) -> tuple[np.ndarray, ...]:
                 return (np.maximum(rng.normal(size=shape), least),)
 
-            agree_while_training(
-                layer,
-                module,
-                {},
-                draw,
-                layer.forward,
-                module,
-                rng,
-            )
+            agree_while_training(layer, module, {}, draw, layer.forward, module, rng)
 
 
 CELLS = [(RNNCell, nn.RNN), (GRUCell, nn.GRU), (LSTMCell, nn.LSTM)]

@@ -182,13 +182,7 @@ def masked(frames: int, bins: int, seed: int, config: AugmentConfig) -> torch.Te
 )
 @settings(derandomize=True, deadline=None, max_examples=100)
 def test_masks_keep_to_their_limits(
-    frames: int,
-    bins: int,
-    seed: int,
-    time_masks: int,
-    time_width: float,
-    freq_masks: int,
-    freq_width: int,
+    frames: int, bins: int, seed: int, time_masks: int, time_width: float, freq_masks: int, freq_width: int
 ) -> None:
     config = AugmentConfig(
         time_masks=time_masks, time_width=time_width, freq_masks=freq_masks, freq_width=freq_width

@@ -1,7 +1,5 @@
 """Downloading and unpacking corpora: resumable, with checksums, and complete or absent."""
 
-from __future__ import annotations
-
 import http.client
 import lzma
 import os
@@ -224,6 +222,5 @@ def _refuse_escape(archive: Path, name: str) -> None:
 
 def _escape(archive: Path, entry: str) -> DataError:
     return DataError(
-        f"{archive} is not unpacked: an entry leads out of its folder: {entry}",
-        "do not trust this archive",
+        f"{archive} is not unpacked: an entry leads out of its folder: {entry}", "do not trust this archive"
     )

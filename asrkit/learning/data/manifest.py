@@ -1,7 +1,5 @@
 """Manifests: utterances as a lhotse CutSet, one JSON line per utterance, gzipped."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import zlib

@@ -1,7 +1,5 @@
 """Augmentation of training data: speed perturbation of audio, and changes to features."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

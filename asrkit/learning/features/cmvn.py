@@ -1,7 +1,5 @@
 """Cepstral mean and variance normalisation (CMVN), over the training set or over each utterance."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -12,8 +12,6 @@ Kaldi counts samples as 16-bit integers, so fbank and mfcc are those of the audi
 the window's length rounded up to a power of two.
 """
 
-from __future__ import annotations
-
 import math
 from typing import TypeVar
 

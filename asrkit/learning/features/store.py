@@ -1,7 +1,5 @@
 """Features of utterances at several speeds: stored on disk, or computed when read."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterable

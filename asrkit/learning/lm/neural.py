@@ -1,7 +1,5 @@
 """Neural language models."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """The token trigram of CTC-CRF, estimated from transcripts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 

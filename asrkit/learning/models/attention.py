@@ -1,7 +1,5 @@
 """Multi-head attention: over the sequence itself, and over an encoder's output."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

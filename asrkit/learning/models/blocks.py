@@ -1,7 +1,5 @@
 """Building blocks of transformers: feed-forward and convolution modules, residual branches."""
 
-from __future__ import annotations
-
 from typing import Generic, TypeVar
 
 import torch

@@ -10,8 +10,6 @@ exactly, by the forward-backward algorithm over frames, the last two tokens, and
 blank.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Subsampling: fewer and wider frames, between the features and the blocks of an encoder."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

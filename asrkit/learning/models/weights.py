@@ -1,7 +1,5 @@
 """Weights on disk: safetensors with a checksum beside them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

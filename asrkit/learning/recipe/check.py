@@ -1,7 +1,5 @@
 """The check before training: every unusable utterance, with the reason."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Where recipes and configuration fragments are: the source tree, or the installation."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import sysconfig

@@ -4,8 +4,6 @@ A stage's fingerprint is a hash of its part of the configuration, of the stages 
 source data. It is recorded when the stage has ended; a stage whose record does not match runs again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

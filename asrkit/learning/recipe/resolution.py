@@ -1,7 +1,5 @@
 """Settings that depend on the data: optional subsets and texts, and the size of features."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from asrkit.config import Config

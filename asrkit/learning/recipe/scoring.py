@@ -1,7 +1,5 @@
 """The scores of a recipe, RESULTS.md and the bundle's model card."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

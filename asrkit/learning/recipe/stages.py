@@ -3,8 +3,6 @@
 One implementation serves all recipes; they differ in their configuration and the corpus reader it names.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

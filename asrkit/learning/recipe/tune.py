@@ -1,7 +1,5 @@
 """Tuning decoding weights: a grid search on the dev sets."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path

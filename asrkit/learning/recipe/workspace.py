@@ -1,7 +1,5 @@
 """The folders of one experiment, and the arguments of every stage."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Pictures of attention maps, and their monotonicity."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Curves of a training, drawn from its metrics.jsonl."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """RESULTS.md: results, data, and how to reproduce them."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shlex
@@ -92,10 +90,7 @@ def environment() -> dict[str, str]:
 
 
 def write_results_json(
-    path: Path | str,
-    rows: Sequence[ResultRow],
-    experiment: Experiment,
-    environment: Mapping[str, str],
+    path: Path | str, rows: Sequence[ResultRow], experiment: Experiment, environment: Mapping[str, str]
 ) -> None:
     """Write the content of RESULTS.md as data, for :func:`summary`."""
     content = asdict(experiment) | {"environment": dict(environment)}

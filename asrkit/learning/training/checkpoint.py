@@ -1,7 +1,5 @@
 """Checkpoints: folders that appear only when complete, and the average of several."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -4,8 +4,6 @@ All random numbers follow from the seed, the epoch and the utterance, so that a 
 processes, gets the same batches.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

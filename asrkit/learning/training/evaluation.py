@@ -1,7 +1,5 @@
 """Loss and error rate on the dev set, after each epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

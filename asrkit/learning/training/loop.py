@@ -5,8 +5,6 @@ from the seed and the epoch, and a checkpoint holds the weights, the optimiser a
 ``torchrun`` each process takes its share of every batch, so the loss is that of one process.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -3,8 +3,6 @@
 ``torchrun`` starts them and sets RANK, WORLD_SIZE and LOCAL_RANK; without it there is one process.
 """
 
-from __future__ import annotations
-
 import os
 
 import torch

@@ -1,7 +1,5 @@
 """Learning rate as a function of the update's number."""
 
-from __future__ import annotations
-
 import math
 
 from asrkit.config import TrainConfig

@@ -1,7 +1,5 @@
 """One update: the gradient of a group of batches, in one process or several, and the step."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence

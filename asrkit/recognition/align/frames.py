@@ -4,8 +4,6 @@ CTC posteriors are peaky: a token is emitted in one or two output frames near it
 the rest, be it the token's own sound or silence. :func:`extend` gives that time to tokens or to silence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

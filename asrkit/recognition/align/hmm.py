@@ -1,7 +1,5 @@
 """Forced alignment with a frame classifier, for labels better than those it was trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """NumPy files as courses hand them out: also arrays of objects, without running anything that is in them."""
 
-from __future__ import annotations
-
 import pickle
 import re
 from pathlib import Path

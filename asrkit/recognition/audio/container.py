@@ -1,7 +1,5 @@
 """What an audio file says about itself in its first and last bytes, where libsndfile keeps silent."""
 
-from __future__ import annotations
-
 import re
 from typing import BinaryIO
 

@@ -1,7 +1,5 @@
 """Cutting long recordings into pieces, where nothing is said if possible."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 import numpy as np

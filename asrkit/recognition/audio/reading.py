@@ -1,7 +1,5 @@
 """Reading and writing audio: any libsndfile format and any rate, as mono float32 at the rate asked for."""
 
-from __future__ import annotations
-
 import codecs
 import io
 import os

@@ -1,7 +1,5 @@
 """Finding audio files: in folders, and by the arguments of a command (files, folders, patterns, ``-``)."""
 
-from __future__ import annotations
-
 import glob
 import os
 from collections.abc import Callable, Iterator

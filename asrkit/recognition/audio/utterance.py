@@ -1,7 +1,5 @@
 """One recorded utterance and its transcript."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

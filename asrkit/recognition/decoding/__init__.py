@@ -248,10 +248,7 @@ def _frame_greedy(resources: Resources) -> Search:
 
     def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
         return frame_greedy_search(
-            encoded.frame_log_probs(),
-            encoded.lens,
-            token_ids=ids,
-            frame_seconds=resources.frame_seconds,
+            encoded.frame_log_probs(), encoded.lens, token_ids=ids, frame_seconds=resources.frame_seconds
         )
 
     return search

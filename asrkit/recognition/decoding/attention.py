@@ -1,7 +1,5 @@
 """Decoding with an attention head: greedy search, rescoring, and times of the tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """CTC best-path decoding."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from asrkit.recognition.decoding.hypothesis import Hypothesis

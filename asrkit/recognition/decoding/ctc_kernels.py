@@ -1,7 +1,5 @@
 """Compiled loops of CTC decoding: prefix beam search, and the alignment of its hypotheses."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from asrkit.compiled import compiled

@@ -1,7 +1,5 @@
 """CTC beam search over the words of a lexicon, with a word n-gram model."""
 
-from __future__ import annotations
-
 import heapq
 import math
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """CTC prefix beam search."""
 
-from __future__ import annotations
-
 import math
 from concurrent.futures import ThreadPoolExecutor
 

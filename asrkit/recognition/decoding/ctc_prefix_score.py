@@ -1,7 +1,5 @@
 """CTC as a scorer of the next token: prefix probabilities carried along from prefix to prefix."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from asrkit.compiled import compiled

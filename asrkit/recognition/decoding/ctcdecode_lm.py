@@ -1,7 +1,5 @@
 """The language model of :mod:`asrkit.ctcdecode`: n-grams of characters or words that labels spell."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Sequence

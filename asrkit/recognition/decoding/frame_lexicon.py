@@ -1,7 +1,5 @@
 """Decoding of frame classifiers over the words of a lexicon, with a word n-gram model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

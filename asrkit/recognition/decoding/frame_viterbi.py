@@ -1,7 +1,5 @@
 """Decoding of frame classifiers: a label for each frame, then the sequence of labels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

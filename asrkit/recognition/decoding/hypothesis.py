@@ -1,7 +1,5 @@
 """The one result type of every decoder."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

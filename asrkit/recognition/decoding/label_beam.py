@@ -1,7 +1,5 @@
 """One-pass beam search over labels: any scorers of the next token, weighed together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The language model that a recogniser decodes with."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from asrkit.recognition.acoustics import TokenModel

@@ -1,7 +1,5 @@
 """The graph of a lexicon and the word n-gram model, for the decoders that use them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Compiled loops of lexicon decoding: prefix beam search along a lexicon, with an n-gram model."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

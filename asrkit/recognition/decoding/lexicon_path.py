@@ -1,7 +1,5 @@
 """Compiled loops of frame decoding with a lexicon: the best path through its arcs, with an n-gram model."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

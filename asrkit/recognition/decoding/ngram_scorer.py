@@ -1,7 +1,5 @@
 """A token n-gram model as a scorer of the next token."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

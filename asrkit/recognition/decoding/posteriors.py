@@ -1,7 +1,5 @@
 """What the CTC decoders share: splitting a batch into utterances, and making hypotheses."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 A prefix is a sequence of labels: tokens in CTC prefix beam search, arcs of a lexicon's graph with a lexicon.
 """
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The neural language model that rescores n-best lists."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scorers of the next token: what label-synchronous searches combine, behind one interface."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol
 
 import numpy as np

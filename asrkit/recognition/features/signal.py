@@ -1,7 +1,5 @@
 """The input of the front end for an utterance: samples, or features that a corpus provides."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Alignment of words with their pronunciations: every entry of a lexicon as a sequence of graphones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import chain
 

@@ -4,8 +4,6 @@ A graphone joins one or two letters and the phones they stand for, in one of the
 are numbered shape by shape, and within a shape by their letters and phones as digits.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """ARPA files: n-gram models as text."""
 
-from __future__ import annotations
-
 import gzip
 import zlib
 from array import array

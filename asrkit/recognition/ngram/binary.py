@@ -15,8 +15,6 @@ Codebooks have equally filled bins: Federico & Bertoldi, "How Many Bits Are Need
 Phrase-Based Translation?", 2006; 0 is always kept too.
 """
 
-from __future__ import annotations
-
 import hashlib
 import zlib
 from itertools import accumulate

@@ -1,7 +1,5 @@
 """Estimation of n-gram models: interpolated modified Kneser-Ney, with thresholds on counts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple

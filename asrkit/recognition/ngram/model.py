@@ -1,7 +1,5 @@
 """N-gram language models: the model, its estimation from text, and its files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from asrkit.errors import DataError, UsageError

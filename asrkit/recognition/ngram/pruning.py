@@ -1,7 +1,5 @@
 """Entropy pruning of n-gram models."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Compiled loops over the trie of an n-gram model: linking suffixes, scoring word by word."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The recogniser that comes with the package, in a package that has one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from asrkit.errors import UsageError

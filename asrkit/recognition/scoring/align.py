@@ -1,7 +1,5 @@
 """Alignment of a hypothesis with its reference, by the fewest errors."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Confidence intervals by bootstrap over utterances (Bisani and Ney, ICASSP 2004)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

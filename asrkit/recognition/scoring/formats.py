@@ -1,7 +1,5 @@
 """Transcript files: trn, Kaldi ``text``, plain text and ctm."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """The written form of a score: a report in the manner of sclite, and Kaldi's ``wer_details``."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Scoring a set of utterances: what `asrkit score` and the score stage count."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass

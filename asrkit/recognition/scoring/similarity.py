@@ -5,8 +5,6 @@ differ; runs of spaces count once and spaces at the ends are ignored. Two empty 
 empty one score 0.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from math import sqrt

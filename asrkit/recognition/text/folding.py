@@ -1,7 +1,5 @@
 """The 39 phones in which TIMIT is scored, and how larger phone sets fold into them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from asrkit.errors import DataError

@@ -1,7 +1,5 @@
 """Text normalisation: every text passes one of these functions, by its name, before anything else sees it."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable

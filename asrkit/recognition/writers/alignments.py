@@ -1,7 +1,5 @@
 """Alignments of known text with times: ctm, json and Praat's TextGrid."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 

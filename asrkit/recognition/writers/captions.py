@@ -1,7 +1,5 @@
 """Captions: words with times as pieces of text that can be read while they are shown."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Writing transcripts: txt, json, trn, ctm, and captions as srt and vtt."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence

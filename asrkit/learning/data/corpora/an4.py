@@ -4,8 +4,6 @@ Ids and subsets are those of ESPnet's recipe: ``<speaker>-<item>-<session>``, an
 sorted by id the first 100 are ``train_dev``, the others ``train``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

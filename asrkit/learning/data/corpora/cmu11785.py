@@ -11,8 +11,6 @@ characters are joined directly, phones and words with spaces. Subsets ``train``,
 ``test`` also stand for the terms' own names, such as ``train-clean-100``.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import re
@@ -36,11 +34,7 @@ from asrkit.recognition.audio.utterance import Utterance
 SHIFT_SECONDS = 0.01
 DEPTH = 4  # folders below the corpus folder that are searched
 PROBED = 8  # utterances by which the kind of transcripts is decided
-ALIASES = {
-    "train": ("train-clean-100",),
-    "dev": ("dev-clean", "valid", "val"),
-    "test": ("test-clean",),
-}
+ALIASES = {"train": ("train-clean-100",), "dev": ("dev-clean", "valid", "val"), "test": ("test-clean",)}
 FEATURES = ("mfcc", "mfccs", "fbank", "raw", "features")
 TEXTS = ("transcript", "transcripts", "text")
 WRAPPERS = frozenset({"[SOS]", "[EOS]", "[PAD]", "<sos>", "<eos>", "<pad>"})

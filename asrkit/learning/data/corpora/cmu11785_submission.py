@@ -1,7 +1,5 @@
 """What the homeworks of CMU 11-785 ask for beyond error rates: a file of answers, and a distance."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice

@@ -1,7 +1,5 @@
 """Shared by the corpus readers: entries, ids, lines of text files, audio that is fast to read."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A subset is a folder in it, or ``.`` for all. The speaker is a folder below the 
 audio file is in, the outermost that not all files share, so that ``wav/ann/monday/1.wav`` is by ``ann``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

@@ -4,22 +4,13 @@ Keys: ``audio_filepath`` (relative paths start at the manifest), ``text``; optio
 ``offset`` in seconds, ``speaker``, ``id``. Other usual names of the first two and of the speaker are known.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from asrkit.errors import DataError, nearest
-from asrkit.learning.data.corpora.common import (
-    Entry,
-    Skipped,
-    copy_of,
-    first_line,
-    text_lines,
-    utterance_id,
-)
+from asrkit.learning.data.corpora.common import Entry, Skipped, copy_of, first_line, text_lines, utterance_id
 
 LAYOUT = 'JSONL manifests, with a line {"audio_filepath": …, "text": …} an utterance'
 SUFFIXES = (".jsonl", ".json")

@@ -4,8 +4,6 @@ A subset is a data directory in the source, or ``.`` for the source itself. Comm
 (``sph2pipe … |``) are never run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote

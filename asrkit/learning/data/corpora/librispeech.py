@@ -4,20 +4,11 @@ A subset is a folder with ``SPEAKER/CHAPTER/SPEAKER-CHAPTER-NUMBER.flac``, and b
 ``SPEAKER-CHAPTER.trans.txt`` with a line ``ID TEXT`` per utterance. Any audio format and any depth will do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from asrkit.errors import DataError
-from asrkit.learning.data.corpora.common import (
-    Entry,
-    Skipped,
-    Transcript,
-    paired,
-    subset_folder,
-    text_lines,
-)
+from asrkit.learning.data.corpora.common import Entry, Skipped, Transcript, paired, subset_folder, text_lines
 from asrkit.recognition.audio.recordings import files_in
 
 LAYOUT = "LibriSpeech's layout, with the texts of each folder's audio in a *.trans.txt"

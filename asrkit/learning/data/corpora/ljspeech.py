@@ -8,8 +8,6 @@ The corpus comes without sets. Of the utterances sorted by id, the last 250 are 
 Of fewer than 2,500 utterances, a tenth, at least one, replaces 250.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -3,8 +3,6 @@
 ``transcripts.tsv`` has a line ``id<TAB>subset<TAB>text`` for each ``audio/<id>.opus``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

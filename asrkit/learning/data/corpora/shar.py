@@ -4,8 +4,6 @@ A subset is a folder with ``cuts.*.jsonl.gz`` and ``recording.*.tar``. The audio
 refer to a part of a tar file, which :mod:`asrkit.recognition.audio.reading` reads.
 """
 
-from __future__ import annotations
-
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path

@@ -9,8 +9,6 @@ stands there. Audio is looked for from the folder of its table and from the sour
 source, with or without its suffix.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator, Sequence
@@ -20,14 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from asrkit.errors import DataError, nearest
-from asrkit.learning.data.corpora.common import (
-    Entry,
-    Skipped,
-    copy_of,
-    first_line,
-    read_text,
-    utterance_id,
-)
+from asrkit.learning.data.corpora.common import Entry, Skipped, copy_of, first_line, read_text, utterance_id
 from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES, files_in
 
 LAYOUT = "a CSV or TSV table with a column of audio files and one of texts"

@@ -5,8 +5,6 @@ token by token with a state, and ``maps`` for their attention weights. Tokens ar
 first, and the logits after token u are those of token u + 1.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, arange
 from torch.nn import functional as F
 

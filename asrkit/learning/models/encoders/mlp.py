@@ -1,7 +1,5 @@
 """A feed-forward network over each frame and its neighbours: the classifier of hybrid recognisers."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

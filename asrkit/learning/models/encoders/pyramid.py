@@ -4,8 +4,6 @@ An optional residual 1-D convolutional embedding comes first; the layers after t
 neighbouring frames in pairs (they are concatenated, none is skipped), so each halves the frame rate.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -6,8 +6,6 @@ narrow layers, and layer norms replace the constraint on the factors. The contex
 to either side, too short to memorise sentences.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """Transformer (Vaswani et al. 2017) and Conformer (Gulati et al. 2020) encoders, pre-norm."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from asrkit.config import ConformerConfig, TransformerConfig
@@ -18,10 +16,7 @@ class TransformerBlock(nn.Module):
         super().__init__()
         drops = (config.dropout, config.layer_drop)
         attention = SelfAttention(
-            config.dim,
-            config.heads,
-            rotary=config.positions == "rotary",
-            taylor=config.attention == "taylor",
+            config.dim, config.heads, rotary=config.positions == "rotary", taylor=config.attention == "taylor"
         )
         self.attend = Branch(config.dim, attention, *drops)
         self.feed = Branch(config.dim, FeedForward(config.dim, config.ff, config.dropout), *drops)
