@@ -32,7 +32,7 @@ class Announcement(event.Listener):
         pass
 
 
-event.register("numba:compile", Announcement())
+event.register("numba:compile", Announcement())  # type: ignore[no-untyped-call]
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -159,12 +159,12 @@ class _Decoder:
             results[1, b, :n][filled] = frames[taken]
             scores[b, :n] = 0.0 - log_probs
             out_lens[b, :n] = lengths
-        arrays: Any = (results[0], scores, results[1], out_lens)
+        arrays: list[Any] = [results[0], scores, results[1], out_lens]
         if not isinstance(like, np.ndarray):
             import torch
 
-            arrays = tuple(torch.from_numpy(array) for array in arrays)
-        return arrays
+            arrays = [torch.from_numpy(array) for array in arrays]
+        return arrays[0], arrays[1], arrays[2], arrays[3]
 
 
 class CTCBeamDecoder(_Decoder):

@@ -58,26 +58,26 @@ def main() -> None:
     for path in sorted(path for path in args.audio if path.stem in texts):
         theirs = pocketsphinx(decoder, read_audio(str(path), RATE), texts[path.stem])
         try:
-            ours = align_file(recognizer, str(path), texts[path.stem])
+            computed = align_file(recognizer, str(path), texts[path.stem])
         except AsrkitError as error:
             print(f"{path.stem}: asrkit: {error.message}")
             continue
-        if [word for word, *_ in theirs] != [word.text for word in ours.words]:
+        if [word for word, *_ in theirs] != [word.text for word in computed.words]:
             print(f"{path.stem}: not aligned by pocketsphinx")
             continue
         differences.append(
-            [(w.start - s, w.end - e) for w, (_, s, e) in zip(ours.words, theirs, strict=True)]
+            [(w.start - s, w.end - e) for w, (_, s, e) in zip(computed.words, theirs, strict=True)]
         )
-        tokens += len(ours.tokens)
-        seconds += ours.seconds
-        spoken += sum(token.end - token.start for token in ours.tokens)
+        tokens += len(computed.tokens)
+        seconds += computed.seconds
+        spoken += sum(token.end - token.start for token in computed.tokens)
         spoken_theirs += sum(end - start for _, start, end in theirs)
         if len(differences) == args.limit:
             break
-    found = 1000 * np.concatenate(differences)
-    print(f"\n{len(differences)} recordings, {len(found)} words, {seconds:.0f} s; differences in ms\n")
+    actual = 1000 * np.concatenate(differences)
+    print(f"\n{len(differences)} recordings, {len(actual)} words, {seconds:.0f} s; differences in ms\n")
     print("| boundary | median | 90th percentile | median of ours - theirs |\n|---|---:|---:|---:|")
-    for name, column in (("word starts", found[:, 0]), ("word ends", found[:, 1])):
+    for name, column in (("word starts", actual[:, 0]), ("word ends", actual[:, 1])):
         middle, high = np.percentile(np.abs(column), [50, 90])
         print(f"| {name} | {middle:.0f} | {high:.0f} | {np.median(column):+.0f} |")
     silence, silence_theirs = 1 - spoken / seconds, 1 - spoken_theirs / seconds

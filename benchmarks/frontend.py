@@ -28,7 +28,7 @@ RECORDINGS = Path(__file__).parent.parent / "tests" / "audio"
 Extractor = Callable[[], np.ndarray]
 
 
-def ours(config: FeatureConfig, wave: np.ndarray) -> Extractor:
+def actual(config: FeatureConfig, wave: np.ndarray) -> Extractor:
     frontend, samples, lens = Frontend(config), torch.from_numpy(wave)[None], torch.tensor([len(wave)])
 
     def run() -> np.ndarray:
@@ -112,7 +112,7 @@ def main() -> None:
     print(f"{'features':9}{'peer':20}{'asrkit':>8}{'peer':>8}{'ratio':>8}{'max difference':>16}")
     for config, peer in PAIRS:
         try:
-            extractors = [ours(config, wave), peer(config, wave)]
+            extractors = [actual(config, wave), peer(config, wave)]
         except (ImportError, OSError) as error:
             print(f"{config.kind:9}{peer.__name__:20}{type(error).__name__}: not measured")
             continue

@@ -58,7 +58,9 @@ def simulate(seed: int, texts: list[str], tokenizer: CharTokenizer, level: str) 
     return (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
 
 
-def ours(tokenizer: CharTokenizer, lexicon: dict[str, list[list[int]]], lm: NgramModel, beam: int) -> Decode:
+def actual(
+    tokenizer: CharTokenizer, lexicon: dict[str, list[list[int]]], lm: NgramModel, beam: int
+) -> Decode:
     search = CtcLexiconSearch(tokenizer.tokens, lexicon, lm, beam_size=beam, lm_weight=LM_WEIGHT)
 
     def decode(log_probs: np.ndarray) -> list[str]:
@@ -120,7 +122,7 @@ def main() -> None:
         arpa = Path(folder) / "lm.arpa"
         write_arpa(lm, arpa)
         decoders = {
-            "asrkit": ours(tokenizer, lexicon, lm, args.beam),
+            "asrkit": actual(tokenizer, lexicon, lm, args.beam),
             "flashlight-text, best path": flashlight(tokenizer, lexicon, arpa, args.beam, False),
             "flashlight-text, log-add": flashlight(tokenizer, lexicon, arpa, args.beam, True),
         }

@@ -105,15 +105,15 @@ def decode_seconds(model: AsrModel, config: Config, tokenizer: CharTokenizer, ba
 
 def reached(folder: Path) -> dict[str, list[str]]:
     """Preset -> what its trainings reached on their test sets: the main decoder's errors."""
-    found: dict[str, list[str]] = {}
+    actual: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*.json")):
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         words = dict(w.split("=", 1) for w in content["command"].split() if "=" in w)
         rows = [row for row in content["rows"] if row["set"] == "test"]
         first = [row for row in rows if row["decoder"] in (rows[0]["decoder"], "argmax")]
         errors = ", ".join(f"{row['unit']} {100 * row['rate']:.1f} %" for row in first)
-        found.setdefault(words.get("model", "pyramid-ctc"), []).append(f"{path.stem}: {errors}")
-    return found
+        actual.setdefault(words.get("model", "pyramid-ctc"), []).append(f"{path.stem}: {errors}")
+    return actual
 
 
 def main() -> None:
@@ -162,10 +162,10 @@ def write_table(path: Path, rows: list[tuple[Any, ...]], threads: int) -> None:
         "decoding, real-time factor (1 thread, untrained) | AN4 test |",
         "|---|---|---|---:|---:|---:|---|",
     ]
-    for name, encoder, heads, parameters, speed, factor, found in rows:
+    for name, encoder, heads, parameters, speed, factor, actual in rows:
         lines.append(
             f"| {name} | {encoder} | {heads} | {parameters:.1f} | {speed:.0f} | {factor:.3f} | "
-            f"{'; '.join(found) or '–'} |"
+            f"{'; '.join(actual) or '–'} |"
         )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -55,9 +55,9 @@ def perplexity(arpa: Path, dev: Path, query: Path) -> float:
     with dev.open() as lines:
         command = [str(query), "-v", "summary", str(arpa)]
         said = subprocess.run(command, stdin=lines, capture_output=True, text=True, check=True)
-    found = re.search(r"Perplexity including OOVs:\s*([\d.]+)", said.stdout + said.stderr)
-    assert found, said
-    return float(found[1])
+    actual = re.search(r"Perplexity including OOVs:\s*([\d.]+)", said.stdout + said.stderr)
+    assert actual, said
+    return float(actual[1])
 
 
 def main() -> None:
@@ -71,9 +71,9 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         text, dev = unpacked(args.text, Path(folder) / "text"), unpacked(args.dev, Path(folder) / "dev")
-        ours, theirs = Path(folder) / "ours.arpa", Path(folder) / "theirs.arpa"
+        computed, theirs = Path(folder) / "ours.arpa", Path(folder) / "theirs.arpa"
         order = ["--order", str(args.order), *args.options]
-        commands = {ours: [sys.executable, "-m", "asrkit", "lm", str(text), "-o", str(ours), *order]}
+        commands = {computed: [sys.executable, "-m", "asrkit", "lm", str(text), "-o", str(computed), *order]}
         if args.lmplz.is_file():
             order = ["-o", *" ".join(order[1:]).replace(",", " ").split(), "-T", folder, "-S", args.memory]
             commands[theirs] = [str(args.lmplz), *order, "--text", str(text), "--arpa", str(theirs)]
@@ -82,12 +82,12 @@ def main() -> None:
         costs = {arpa: measure(command) for arpa, command in commands.items()}
         query = args.lmplz.with_name("query")
         print("| system | wall s | processor s | peak MiB | perplexity |\n|---|---:|---:|---:|---:|")
-        for arpa, name in ((ours, "asrkit"), (theirs, "lmplz")):
+        for arpa, name in ((computed, "asrkit"), (theirs, "lmplz")):
             if cost := costs.get(arpa):
                 numbers = f"{cost.wall:.1f} | {cost.processor:.1f} | {cost.memory:.0f}"
                 print(f"| {name} | {numbers} | {perplexity(arpa, dev, query):.2f} |", flush=True)
         if theirs in costs:
-            ratios = " | ".join(f"{a / b:.2f}" for a, b in zip(costs[ours], costs[theirs], strict=True))
+            ratios = " | ".join(f"{a / b:.2f}" for a, b in zip(costs[computed], costs[theirs], strict=True))
             print(f"| ratio | {ratios} | |")
 
 

@@ -41,19 +41,19 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-def pairs(found: Transcript, truth: list[Word]) -> list[tuple[Word, Word]]:
+def pairs(actual: Transcript, truth: list[Word]) -> list[tuple[Word, Word]]:
     """Each word that was recognised, and the same word of the aligned reference."""
-    ours, theirs, both = iter(found.words), iter(truth), []
-    for edit in align([word.text for word in truth], [word.text for word in found.words]):
+    computed, theirs, both = iter(actual.words), iter(truth), []
+    for edit in align([word.text for word in truth], [word.text for word in actual.words]):
         reference = next(theirs) if edit.code != "I" else None
-        hypothesis = next(ours) if edit.code != "D" else None
+        hypothesis = next(computed) if edit.code != "D" else None
         if reference and hypothesis and reference.text == hypothesis.text:
             both.append((hypothesis, reference))
     return both
 
 
-def rate(texts: dict[str, str], found: dict[str, Transcript]) -> str:
-    score = score_texts(texts, {name: transcript.text for name, transcript in found.items()}, bootstrap=1000)
+def rate(texts: dict[str, str], actual: dict[str, Transcript]) -> str:
+    score = score_texts(texts, {name: transcript.text for name, transcript in actual.items()}, bootstrap=1000)
     assert score.interval
     low, high = score.interval
     return f"{100 * score.total.rate:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
@@ -107,9 +107,9 @@ def main() -> None:
     recognizer.transcribe((next(iter(waves.values())), RATE))
 
     start = time.process_time()
-    found = {name: recognizer.transcribe((wave, RATE)) for name, wave in waves.items()}
+    actual = {name: recognizer.transcribe((wave, RATE)) for name, wave in waves.items()}
     factor = (time.process_time() - start) / seconds
-    print(f"{len(waves)} utterances, {seconds / 3600:.2f} h: word errors {rate(texts, found)}")
+    print(f"{len(waves)} utterances, {seconds / 3600:.2f} h: word errors {rate(texts, actual)}")
     print(f"real-time factor of one core: {factor:.3f}")
 
     joined, long_waves = chapters(texts, waves)
@@ -125,7 +125,7 @@ def main() -> None:
         except AsrkitError as error:
             print(f"{name}: {error.message}")
             continue
-        differences += [(o.start - t.start, o.end - t.end) for o, t in pairs(found[name], truth)]
+        differences += [(o.start - t.start, o.end - t.end) for o, t in pairs(actual[name], truth)]
     apart = 1000 * np.abs(differences)
     within = (apart.max(axis=1) <= 100).mean()
     print(

@@ -77,14 +77,14 @@ def at_terminal(*command: str, columns: int = 80) -> str:
     """What a command shows on a terminal, on stdout and stderr."""
     import subprocess
 
-    ours, theirs = os.openpty()
+    actual, theirs = os.openpty()
     shown = b""
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": str(columns)}):
         os.close(theirs)
         with contextlib.suppress(OSError):  # Linux says so when the command has ended
-            while more := os.read(ours, 4096):
+            while more := os.read(actual, 4096):
                 shown += more
-    os.close(ours)
+    os.close(actual)
     return shown.decode()
 
 

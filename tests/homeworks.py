@@ -36,15 +36,15 @@ class Prompts:
         first = sum(
             count for other, count in COUNTS.items() if list(COUNTS).index(other) < list(COUNTS).index(name)
         )
-        found = []
+        actual = []
         for number, (id, text) in enumerate(self.rows[first : first + COUNTS[name]]):
             wave = torch.from_numpy(read_audio(str(PROMPTS / f"{id}.opus"), 16000))[None]
             feats = self.frontend(wave, torch.tensor([wave.shape[1]]))[0][0].numpy()
             phones = ["[SIL]"]
             for word in text.split():
                 phones += [*self.lexicon.pronounce(word)[0], "[SIL]"]
-            found.append((f"{19 + number % 2}-198-{number:04d}", feats, text, phones))
-        return sorted(found, key=lambda row: row[0])
+            actual.append((f"{19 + number % 2}-198-{number:04d}", feats, text, phones))
+        return sorted(actual, key=lambda row: row[0])
 
 
 def save(path: Path, array: np.ndarray) -> None:

@@ -299,7 +299,7 @@ def failures(folder: Path, tests: Sequence[str]) -> list[str]:
 
 def survivors(numbers: Sequence[int]) -> list[str]:
     """Plant the bugs of these numbers, counted from 1; what those are that no test noticed."""
-    texts, found = sources(), []
+    texts, survived = sources(), list[str]()
     bugs = {number: BUGS[number - 1] for number in numbers or range(1, len(BUGS) + 1)}
     with tempfile.TemporaryDirectory() as scratch:
         sound = Path(scratch) / "sound"
@@ -318,9 +318,9 @@ def survivors(numbers: Sequence[int]) -> list[str]:
             (folder / "asrkit" / bug.file).write_text(planted, encoding="utf-8")
             failed = failures(folder, bug.tests)
             print(f"{number:2d}  {bug.what:70}  {failed[0] if failed else 'SURVIVES'}", flush=True)
-            found += [] if failed else [bug.what]
+            survived += [] if failed else [bug.what]
             shutil.rmtree(folder)
-    return found
+    return survived
 
 
 if __name__ == "__main__":

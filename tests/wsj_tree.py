@@ -29,8 +29,8 @@ class Said(NamedTuple):
 
 
 def _said(disc: str, file: str, recording: str, dot: str, text: str) -> Said:
-    found = PROMPTS / f"{recording}.opus"
-    return Said(disc, file, found if found.exists() else SENTENCES / f"{recording}.flac", dot, text)
+    actual = PROMPTS / f"{recording}.opus"
+    return Said(disc, file, actual if actual.exists() else SENTENCES / f"{recording}.flac", dot, text)
 
 
 SAID = [

@@ -191,8 +191,8 @@ def test_a_recipe_with_a_model_of_others(prompts: list[list[str]], asrkit: Run, 
     done = asrkit(*words)
     assert done.code == 0 and "theirs.arpa.gz: perplexity" in done.err, done.err
     folder = tmp_path / "exp" / "small" / "default" / "lm"
-    ours = read_ngram(folder / NGRAM)
-    assert ours.words == theirs.words and ours.log_probs.tolist() == theirs.log_probs.tolist()
+    actual = read_ngram(folder / NGRAM)
+    assert actual.words == theirs.words and actual.log_probs.tolist() == theirs.log_probs.tolist()
     unheard = [
         u.text.split() for u in read_manifest(next((tmp_path / "exp").glob("**/prepare-*/dev.jsonl.gz")))
     ]

@@ -196,8 +196,8 @@ def test_tuning_takes_the_best_of_the_grid_and_decoding_uses_it(recipe: Path, as
     assert {name: settings[name] for name in GRID} == record["chosen"]
     for weights, expected in zip(tried, errors, strict=True):
         recognizer.settings = with_weights(recognizer.settings, weights)
-        found = {u.id: recognizer.transcribe(u.audio).text for u in utterances}
-        score = score_texts({u.id: u.text for u in utterances}, found, "char")
+        actual = {u.id: recognizer.transcribe(u.audio).text for u in utterances}
+        score = score_texts({u.id: u.text for u in utterances}, actual, "char")
         assert score.total.errors == expected
 
     shares = {"attention": 1 - record["chosen"]["ctc_weight"], "ctc": record["chosen"]["ctc_weight"]}
@@ -254,17 +254,17 @@ def test_a_second_pass_orders_hypotheses_anew(recipe: Path, asrkit: Run, tmp_pat
     first = {h.words: h for h in recognizer.search(encoded)[0]}
     for share in (0.3, 1.0):
         recognizer.settings = replace(settings, rescorer_share=share, nbest=8)
-        found = recognizer.search(encoded)[0]
-        assert {h.words for h in found} == set(first) and len(found) > 2
-        words = [" ".join(word for word, _, _ in h.words or ()) for h in found]
-        for hypothesis, second in zip(found, recognizer.rescorer.log_probs(words), strict=True):
+        actual = recognizer.search(encoded)[0]
+        assert {h.words for h in actual} == set(first) and len(actual) > 2
+        words = [" ".join(word for word, _, _ in h.words or ()) for h in actual]
+        for hypothesis, second in zip(actual, recognizer.rescorer.log_probs(words), strict=True):
             before = first[hypothesis.words]
             assert hypothesis.parts == {**before.parts, "rescorer": pytest.approx(second, abs=1e-4)}
             lm = (1 - share) * before.parts["lm"] + share * second
             count = len(hypothesis.words or ())
             expected = before.parts["ctc"] + weight * lm + settings.word_bonus * count
             assert hypothesis.score == pytest.approx(expected, abs=1e-3)
-        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+        assert [h.score for h in actual] == sorted((h.score for h in actual), reverse=True)
     recognizer.settings = replace(settings, rescorer_share=0.0)
     alone = recognizer.search(encoded)[0][0].words
     recognizer.settings = replace(settings, rescorer_nbest=1)
@@ -274,7 +274,7 @@ def test_a_second_pass_orders_hypotheses_anew(recipe: Path, asrkit: Run, tmp_pat
     flags = ("--rescorer-share", 1.0, "--rescorer-nbest", 8, "--nbest", 3)
     by_flag = decode(asrkit, folder, *flags)
     assert by_flag == decode(asrkit, bundle, *flags)
-    assert by_flag["nbest"][0]["parts"]["rescorer"] == pytest.approx(found[0].parts["rescorer"], abs=1e-3)
+    assert by_flag["nbest"][0]["parts"]["rescorer"] == pytest.approx(actual[0].parts["rescorer"], abs=1e-3)
     without = decode(asrkit, bundle, "--rescorer-share", 0.0, "--nbest", 3)
     assert "rescorer" not in without["nbest"][0]["parts"]
     few, many = (decode(asrkit, bundle, "--rescorer-nbest", n, "--rescorer-share", 1) for n in (1, 8))
@@ -319,16 +319,18 @@ def test_the_mean_of_what_is_heard_at_several_moments(recipe: Path, asrkit: Run)
     for by in (-2, -1, 1, 2):
         moved = torch.zeros_like(feats)
         for row, frames in enumerate(lens.tolist()):
-            places = [min(max(0, frame - by), frames - 1) for frame in range(frames)]
-            moved[row, :frames] = feats[row, places]
+            positions = [min(max(0, frame - by), frames - 1) for frame in range(frames)]
+            moved[row, :frames] = feats[row, positions]
         with torch.inference_mode():
             outs.append(acoustics.model.encode(moved, lens).out)
     recognizer.settings = replace(recognizer.settings, shifts=2)
     shifted = recognizer.encode(waves)
     assert isinstance(shifted, TorchEncoded)
-    found = shifted.encoded
-    torch.testing.assert_close(found.out, torch.stack(outs).mean(dim=0), rtol=1e-4, atol=1e-5)
-    assert found.lens.tolist() == plain.lens.tolist() and not torch.allclose(found.out, plain.out, atol=1e-3)
+    actual = shifted.encoded
+    torch.testing.assert_close(actual.out, torch.stack(outs).mean(dim=0), rtol=1e-4, atol=1e-5)
+    assert actual.lens.tolist() == plain.lens.tolist() and not torch.allclose(
+        actual.out, plain.out, atol=1e-3
+    )
     none, two = (decode(asrkit, folder, "--shifts", shifts) for shifts in (0, 2))
     assert none == decode(asrkit, folder) and none["nbest"] != two["nbest"]
 
@@ -362,9 +364,9 @@ def test_priors_are_the_mean_posteriors_and_come_off_by_their_share(recipe: Path
         for _, wave in recognizer.waves(read_manifest(folder / "check" / "dev.jsonl.gz"))
     ]
     expected = np.concatenate(posteriors).mean(axis=0)
-    found = json.loads((folder / "ctc_prior.json").read_text())
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert sum(found) == pytest.approx(1, abs=1e-4)
+    actual = json.loads((folder / "ctc_prior.json").read_text())
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+    assert sum(actual) == pytest.approx(1, abs=1e-4)
 
     encoded = recognizer.encode([read_audio(str(SOUND), 16000)])
     recognizer.settings = replace(recognizer.settings, ctc_prior_weight=0.7)
@@ -381,7 +383,7 @@ def test_priors_are_the_mean_posteriors_and_come_off_by_their_share(recipe: Path
     (folder / "ctc_prior.json").rename(folder / "kept.json")
     without = asrkit("decode", "--model", folder, SOUND, "--ctc-prior-weight", 0.5)
     assert without.code == 2 and "priors were not measured" in without.err
-    for content in ("[1.0]", "{", "[-1" + ", 0.1" * (len(found) - 1) + "]"):
+    for content in ("[1.0]", "{", "[-1" + ", 0.1" * (len(actual) - 1) + "]"):
         (folder / "ctc_prior.json").write_text(content)
         damaged = asrkit("decode", "--model", folder, SOUND)
         assert damaged.code == 1 and "ctc_prior.json" in damaged.err, content

@@ -85,8 +85,8 @@ def test_config_shows_explains_and_compares(asrkit: Run) -> None:
     assert "batch_seconds: 90" in asrkit("config", "an4").out
     assert "seed" not in asrkit("config", "an4", "--diff").out
     assert "train.lr: 0.001 -> 0.25" in asrkit("config", "an4", "train.lr=0.25", "--diff").out
-    told = asrkit("config", "an4", "--explain", "train.schedule").out
-    assert "learning rate schedule" in told and "onecycle" in told
+    output = asrkit("config", "an4", "--explain", "train.schedule").out
+    assert "learning rate schedule" in output and "onecycle" in output
     assert "train.clip" in asrkit("config", "an4", "--explain", "train").out
     wrong = asrkit("config", "an4", "--explain", "train.shedule")
     assert wrong.code == 2 and "train.schedule" in wrong.err
@@ -105,11 +105,11 @@ def test_recipes_lists_and_copies(asrkit: Run, tmp_path: Path, monkeypatch: pyte
 def test_info_describes_a_model(asrkit: Run, experiment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from asrkit.recognition import pretrained
 
-    told = asrkit("info", experiment / "prompts.asrkit").out
-    assert "pyramid" in told and "40 ms" in told and "english" in told
+    output = asrkit("info", experiment / "prompts.asrkit").out
+    assert "pyramid" in output and "40 ms" in output and "english" in output
     assert asrkit("info", experiment / "decode").code == 1
     monkeypatch.setattr(pretrained, "ENGLISH", experiment / "prompts.asrkit")
-    assert asrkit("info").out == told
+    assert asrkit("info").out == output
 
 
 def test_score_prints_kaldi_lines_and_writes_reports(asrkit: Run, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_every_shape_becomes_a_recipe(name: str, tmp_path: Path, asrkit: Run) ->
 
     sets = manifests(tmp_path / "recipe")
     assert list(sets) == ["dev", "test", "train"]
-    entries = [entry for found in sets.values() for entry in found]
+    entries = [entry for actual in sets.values() for entry in actual]
     heard = {
         Path(e["audio_filepath"]).stem.split("-1-")[-1]: e["text"].lower().strip('"').replace(", so", "")
         for e in entries
@@ -154,7 +154,7 @@ def test_every_shape_becomes_a_recipe(name: str, tmp_path: Path, asrkit: Run) ->
     assert len({e["id"] for e in entries}) == len(entries) == len(SHORT)
     for entry in entries:
         assert entry["duration"] == pytest.approx(soundfile.info(entry["audio_filepath"]).duration)
-    people = {part: {e.get("speaker", "") for e in found} for part, found in sets.items()}
+    people = {part: {e.get("speaker", "") for e in actual} for part, actual in sets.items()}
     if spoken:
         assert people["train"] | people["dev"] | people["test"] == set(SPEAKERS)
         assert sum(map(len, people.values())) == len(SPEAKERS), "a speaker is in two parts"
@@ -175,10 +175,10 @@ def test_a_shape_can_be_forced(tmp_path: Path, asrkit: Run) -> None:
     ljspeech(tmp_path / "mine")
     for name in SHORT:
         (tmp_path / "mine/wavs" / f"{name}.txt").write_text(TEXTS[name])
-    told = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "a").err
-    assert "read as table; --as folder fits too" in told
-    told = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "b", "--as", "folder").err
-    assert "read as folder\n" in told and "unknown" in told, "wavs is no speaker"
+    output = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "a").err
+    assert "read as table; --as folder fits too" in output
+    output = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "b", "--as", "folder").err
+    assert "read as folder\n" in output and "unknown" in output, "wavs is no speaker"
     refused = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "c", "--as", "kaldi")
     assert refused.code == 1 and "wav.scp" in refused.err and not (tmp_path / "c").exists()
 
@@ -193,7 +193,7 @@ def test_parts_that_are_there_are_kept(tmp_path: Path, asrkit: Run) -> None:
         write(tmp_path / f"mine/{part}.tsv", [header, *chosen])
     done = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "recipe")
     sets = manifests(tmp_path / "recipe")
-    assert {part: len(found) for part, found in sets.items()} == {"train": 5, "dev": 2, "test": 3}
+    assert {part: len(actual) for part, actual in sets.items()} == {"train": 5, "dev": 2, "test": 3}
     assert left_out(tmp_path / "recipe") == {"train.tsv:7": "doubled"}, (
         "audio of the dev part is not trained on"
     )
@@ -208,12 +208,12 @@ def test_missing_parts_are_drawn_from_the_training(tmp_path: Path) -> None:
         path = put(name, tmp_path / "mine" / part / SPOKEN[name] / "x.opus")  # the same names everywhere
         path.rename(path.with_name(f"{len(list(path.parent.iterdir()))}.opus"))
         (path.parent / f"{len(list(path.parent.iterdir()))}.txt").write_text(TEXTS[name])
-    found = survey_folder(tmp_path / "mine", Options())
-    assert found.roles == {"train": ["train_a", "train_b"], "dev": ["dev"], "test": ["eval92"]}
-    assert len(found.sets["eval92"]) == 2 and found.drawn == ["dev"]
-    held_out = {u.speaker for u in found.sets["dev"]}
-    assert held_out and not held_out & {u.speaker for u in found.utterances("train")}
-    assert len({u.id for u in found.utterances()}) == len(found.utterances()) == len(SHORT)
+    actual = survey_folder(tmp_path / "mine", Options())
+    assert actual.roles == {"train": ["train_a", "train_b"], "dev": ["dev"], "test": ["eval92"]}
+    assert len(actual.sets["eval92"]) == 2 and actual.drawn == ["dev"]
+    held_out = {u.speaker for u in actual.sets["dev"]}
+    assert held_out and not held_out & {u.speaker for u in actual.utterances("train")}
+    assert len({u.id for u in actual.utterances()}) == len(actual.utterances()) == len(SHORT)
 
 
 @pytest.mark.parametrize(
@@ -233,10 +233,10 @@ def test_missing_parts_are_drawn_from_the_training(tmp_path: Path) -> None:
     ],
 )
 def test_names_tell_parts(subsets: list[str], parts: dict[str, list[str]], aside: list[str]) -> None:
-    found, others = existing_parts(subsets)
-    assert {part: found.get(part, []) for part in parts} == parts
+    actual, others = existing_parts(subsets)
+    assert {part: actual.get(part, []) for part in parts} == parts
     assert others == aside
-    assert sorted([*others, *(s for names in found.values() for s in names)]) == sorted(subsets)
+    assert sorted([*others, *(s for names in actual.values() for s in names)]) == sorted(subsets)
 
 
 def people(count: int, seed: int = 0) -> list[Utterance]:
@@ -258,15 +258,15 @@ def test_held_out_parts_share_no_speaker_and_are_of_the_size_asked_for(count: in
     again, _ = hold_out(utterances[::-1], {"test": 10, "dev": 5}, 1, Path("/x"))
     other, _ = hold_out(utterances, {"test": 10, "dev": 5}, 2, Path("/x"))
     assert by == "speaker"
-    assert {part: set(found) for part, found in parts.items()} == {p: set(f) for p, f in again.items()}
-    gone = {u.id for found in parts.values() for u in found}
+    assert {part: set(actual) for part, actual in parts.items()} == {p: set(f) for p, f in again.items()}
+    gone = {u.id for actual in parts.values() for u in actual}
     left = [u for u in utterances if u.id not in gone]
-    speakers = [{u.speaker for u in found} for found in (parts["dev"], parts["test"], left)]
+    speakers = [{u.speaker for u in actual} for actual in (parts["dev"], parts["test"], left)]
     assert all(speakers) and sum(map(len, speakers)) == count
     if count >= 30:
         assert parts != other
         total = sum(u.duration for u in utterances)
-        shares = {part: 100 * sum(u.duration for u in found) / total for part, found in parts.items()}
+        shares = {part: 100 * sum(u.duration for u in actual) / total for part, actual in parts.items()}
         assert 8 < shares["test"] < 10.6 and 3 < shares["dev"] < 5.3, shares
 
 
@@ -275,11 +275,11 @@ def test_without_enough_speakers_recordings_are_kept_whole(tmp_path: Path) -> No
     parts, by = hold_out(parts_of_files, {"test": 10, "dev": 10}, 1, Path("/x"))
     assert by == "recording"
     owners = defaultdict(set)
-    for part, found in parts.items():
-        for utterance in found:
+    for part, actual in parts.items():
+        for utterance in actual:
             owners[utterance.audio].add(part)
-        assert len(found) == 10
-    assert all(len(found) == 1 for found in owners.values())
+        assert len(actual) == 10
+    assert all(len(actual) == 1 for actual in owners.values())
 
 
 def test_preparing_twice_gives_the_same_bytes_and_another_seed_other_parts(
@@ -400,25 +400,25 @@ def test_nothing_is_overwritten_or_put_into_the_folder(tmp_path: Path, asrkit: R
 
 
 def test_folders_that_hold_nothing_say_what_would_do(tmp_path: Path, asrkit: Run) -> None:
-    def told(folder: str, *flags: object) -> str:
+    def output(folder: str, *flags: object) -> str:
         done = asrkit("prepare", tmp_path / folder, "-o", tmp_path / "recipe", *flags)
         assert done.code in (1, 2) and len(done.err.splitlines()) == 2, done.err
         assert not (tmp_path / "recipe").exists()
         return done.err
 
-    assert "does not exist" in told("none")
+    assert "does not exist" in output("none")
     (tmp_path / "empty").mkdir()
-    assert "no audio files" in told("empty") and "flac" in told("empty") and "wav.scp" in told("empty")
+    assert "no audio files" in output("empty") and "flac" in output("empty") and "wav.scp" in output("empty")
     write(tmp_path / "packed/corpus.tar.gz", ["x"])
-    assert "unpack" in told("packed")
+    assert "unpack" in output("packed")
     put(SHORT[0], tmp_path / "silent/a.opus")
-    assert "1 audio files" in told("silent") and "a .txt of the same name" in told("silent")
-    assert "is a file" in told("silent/a.opus")
+    assert "1 audio files" in output("silent") and "a .txt of the same name" in output("silent")
+    assert "is a file" in output("silent/a.opus")
     write(tmp_path / "silent/a.txt", ["words"])
-    assert "1 recordings cannot make 3 parts" in told("silent")
+    assert "1 recordings cannot make 3 parts" in output("silent")
     write(tmp_path / "silent/a.txt", ["..."])
-    assert "no text: 1" in told("silent")
-    assert "too little to train" in told("silent", "--dev", 50, "--test", 50)
+    assert "no text: 1" in output("silent")
+    assert "too little to train" in output("silent", "--dev", 50, "--test", 50)
 
 
 # ---- texts and rates
@@ -430,8 +430,8 @@ def test_letters_of_other_languages_are_kept(tmp_path: Path, asrkit: Run) -> Non
         put(name, tmp_path / "mine" / f"{name}.opus").with_suffix(".txt").write_text(text, encoding="utf-8")
     done = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "a")
     assert "normaliser lower" in done.err and "ü 3" in done.err and "excluded from training" not in done.err
-    found = [entry["text"] for entries in manifests(tmp_path / "a").values() for entry in entries]
-    assert sorted(found) == sorted(texts)
+    actual = [entry["text"] for entries in manifests(tmp_path / "a").values() for entry in entries]
+    assert sorted(actual) == sorted(texts)
     assert "normalizer: lower" in (tmp_path / "a/recipe.yaml").read_text()
 
     done = asrkit("prepare", tmp_path / "mine", "-o", tmp_path / "b", "--normalizer", "english")

@@ -26,10 +26,10 @@ RATE = 16000
 def test_five_sentences(asrkit: Run, tmp_path: Path) -> None:
     done = asrkit("decode", *sorted(SENTENCES.glob("*.flac")), "-f", "trn")
     assert done.code == 0 and done.err == ""
-    found = {
+    actual = {
         line.rpartition("(")[2].rstrip(")"): line.rpartition("(")[0].strip() for line in done.out.splitlines()
     }
-    assert score_texts(TEXTS, found).total.rate <= 0.25
+    assert score_texts(TEXTS, actual).total.rate <= 0.25
 
 
 def test_the_python_door(asrkit: Run, tmp_path: Path) -> None:
@@ -83,5 +83,5 @@ def test_the_recipe_makes_it() -> None:
     recipe.lm.text = packed.lm.text
     packed.model.init = recipe.model.init  # where the first training's weights lay
     for section in ("features", "text", "model", "augment", "train", "lm", "decode", "seed"):
-        ours, theirs = getattr(packed, section), getattr(recipe, section)
-        assert ours == theirs, section
+        computed, theirs = getattr(packed, section), getattr(recipe, section)
+        assert computed == theirs, section

@@ -127,11 +127,11 @@ def test_training_starts_from_another_model(experiment: Path, asrkit: Run) -> No
     bundle = experiment / "prompts.asrkit"
     done = asrkit(*base, "--tag", "four", f"model.init={bundle}", "text.tokenizer=bpe", "text.vocab_size=40")
     assert done.code == 0, done.err
-    found = load_file(experiment.parent / "four" / weights)
+    actual = load_file(experiment.parent / "four" / weights)
     assert torch.equal(
-        found["encoder.lstms.0.ahead.weight_hh_l0"], before["encoder.lstms.0.ahead.weight_hh_l0"]
+        actual["encoder.lstms.0.ahead.weight_hh_l0"], before["encoder.lstms.0.ahead.weight_hh_l0"]
     )
-    assert found["ctc.weight"].shape != before["ctc.weight"].shape
+    assert actual["ctc.weight"].shape != before["ctc.weight"].shape
     done = asrkit(*base, "--tag", "five", f"model.init={bundle}", "model.pyramid.hidden=16")
     assert done.code == 1 and "has another encoder" in done.err and "asrkit info" in done.err
     assert asrkit(*base, "--tag", "five", "model.init=nothing").code == 1
@@ -180,8 +180,8 @@ def test_data_may_be_given_by_flag_or_environment(
     words = ["train", "an4", "--exp", tmp_path, "--dry-run"]
     assert asrkit(*words, "--data", tmp_path).code == 0
     (tmp_path / "an4_sphere.tar.gz").write_bytes(b"not really")
-    found = asrkit(*words, "--data", tmp_path).err
-    assert "download   done" in found
+    actual = asrkit(*words, "--data", tmp_path).err
+    assert "download   done" in actual
     monkeypatch.setenv("ASRKIT_DATA", str(tmp_path))
     assert "download   done" in asrkit(*words).err
     monkeypatch.delenv("ASRKIT_DATA")

@@ -50,10 +50,10 @@ def test_the_api_page_names_what_exists() -> None:
         parts = name.split(".")
         for split in range(len(parts), 0, -1):
             try:
-                found = import_module(".".join(parts[:split]))
+                actual = import_module(".".join(parts[:split]))
             except ModuleNotFoundError:
                 continue
             break
         for part in parts[split:]:
-            found = getattr(found, part)
-        assert found.__doc__, name
+            actual = getattr(actual, part)
+        assert actual.__doc__, name

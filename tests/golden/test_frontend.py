@@ -79,10 +79,10 @@ def kaldi(config: FeatureConfig, wave: np.ndarray) -> np.ndarray:
 def test_fbank_and_mfcc_equal_kaldi(config: FeatureConfig, name: str) -> None:
     wave = signal(name, config.sample_rate)
     expected = kaldi(config, wave)
-    found = features(config, wave)
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2)  # single precision in quiet bins
-    assert np.abs(found - expected).mean() < 1e-3
+    actual = features(config, wave)
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-2)  # single precision in quiet bins
+    assert np.abs(actual - expected).mean() < 1e-3
 
 
 @pytest.mark.parametrize("samples", [399, 400, 559, 560])

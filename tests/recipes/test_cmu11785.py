@@ -73,10 +73,10 @@ def test_hw1p2_answers_every_frame(tree: Path, tmp_path: Path, asrkit: Run) -> N
     from asrkit.recognition.text.labels import LabelSet, read_labels
 
     labels = LabelSet.load(folder / "labels" / "labels.txt")
-    found = dict(read_labels(folder / "decode" / "frames" / "dev" / "hyp.txt.gz", labels))
+    actual = dict(read_labels(folder / "decode" / "frames" / "dev" / "hyp.txt.gz", labels))
     for path in sorted((tree / "dev-clean" / "transcript").glob("*.npy")):
         true = np.load(path)[1:-1]
-        right += sum(labels.names[label] == name for label, name in zip(found[path.stem], true, strict=True))
+        right += sum(labels.names[label] == name for label, name in zip(actual[path.stem], true, strict=True))
         total += len(true)
     assert frame["set"] == "dev" and frame["reference"] == total
     assert frame["errors"] == total - right
@@ -181,10 +181,10 @@ def test_broken_files_are_named_and_the_others_kept(tree: Path) -> None:
     (folder / "transcript" / second.name).unlink()
     np.save(rest[-1], np.zeros((5, 5), np.float32))
     skipped: list[Skipped] = []
-    found = [*CORPORA["cmu11785"].prepare(tree, "train", tree / "made" / "audio", 16000, skipped)]
+    actual = [*CORPORA["cmu11785"].prepare(tree, "train", tree / "made" / "audio", 16000, skipped)]
     assert {s.id for s in skipped} == {second.stem, third.stem, rest[-1].stem}
-    assert [u.id for u in found] == [p.stem for p in (first, *rest[:-1])]
-    assert found[0].speaker == "19"
+    assert [u.id for u in actual] == [p.stem for p in (first, *rest[:-1])]
+    assert actual[0].speaker == "19"
 
 
 def test_what_is_missing_is_said(tree: Path, asrkit: Run) -> None:
@@ -208,8 +208,8 @@ def test_arrays_of_objects_are_read_and_nothing_else_is_run(tmp_path: Path) -> N
     nested = homeworks.objects([np.arange(6.0).reshape(2, 3), np.array(["A", "BB"]), np.array([b"C"])])
     nested = homeworks.objects([*nested, np.asfortranarray(np.arange(6).reshape(2, 3))])
     np.save(tmp_path / "good.npy", nested)
-    for found, expected in zip(read_array(tmp_path / "good.npy"), nested, strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for actual, expected in zip(read_array(tmp_path / "good.npy"), nested, strict=True):
+        np.testing.assert_array_equal(actual, expected)
     np.save(tmp_path / "evil.npy", homeworks.objects([Evil()]))  # type: ignore[list-item]
     with pytest.raises(DataError, match=r"asks for builtins\.print"):
         read_array(tmp_path / "evil.npy")

@@ -148,5 +148,5 @@ def test_killed_in_every_stage_it_ends_the_same(tmp_path: Path) -> None:
     assert last.returncode == 0, last.stderr
     kept = ("checkpoints/averaged/model.safetensors", "decode/ctc-lexicon/dev-4spk/hyp.ctm", "tuned.json")
     for name in kept:
-        found, expected = (folder / "librispeech" / "default" / name for folder in (exp, tmp_path / "whole"))
-        assert found.read_bytes() == expected.read_bytes(), name
+        actual, expected = (folder / "librispeech" / "default" / name for folder in (exp, tmp_path / "whole"))
+        assert actual.read_bytes() == expected.read_bytes(), name

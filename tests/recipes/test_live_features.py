@@ -30,13 +30,13 @@ def test_live_features_are_the_stored_ones(asrkit: Run, tmp_path: Path) -> None:
     live = LiveFeatures(FeatureConfig(mel_bins=stored.read(utterances[0].id).shape[1]), utterances)
     for utterance in utterances[:5]:
         for speed in (0.9, 1.0):
-            ours, theirs = live.read(utterance.id, speed), stored.read(utterance.id, speed)
-            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+            actual, theirs = live.read(utterance.id, speed), stored.read(utterance.id, speed)
+            np.testing.assert_allclose(actual, theirs, rtol=1e-3, atol=1e-3)
     (other,) = set(exp.glob("**/features-*")) - {folder}
     assert [path.name for path in other.iterdir()] == ["cmvn.json"]
-    ours, theirs = (json.loads((path / "cmvn.json").read_text()) for path in (other, folder))
+    actual, theirs = (json.loads((path / "cmvn.json").read_text()) for path in (other, folder))
     for key in theirs:
-        np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(actual[key], theirs[key], rtol=1e-3, atol=1e-3)
     Path(utterances[0].audio).unlink()
     with pytest.raises(DataError, match="no such file"):
         live.read(utterances[0].id)

@@ -39,14 +39,14 @@ def references(folder: Path) -> dict[str, str]:
 
 
 def test_from_the_discs_to_a_packed_recogniser(data: Path, asrkit: Run) -> None:
-    told = train(data, asrkit)
+    output = train(data, asrkit)
     folder = data / "exp/wsj/default"
-    assert "10 utterances found; the whole set has 37416" in told
+    assert "10 utterances found; the whole set has 37416" in output
     texts = {said.id: said.text for said in SAID}
     for decoder in ("ctc-greedy", "ctc-beam"):
         for name in ("test_dev93", "test_eval92"):
-            found = references(folder / "decode" / decoder / name)
-            assert found == {id: texts[id] for id in SETS[name].split()}
+            actual = references(folder / "decode" / decoder / name)
+            assert actual == {id: texts[id] for id in SETS[name].split()}
     rows = json.loads((folder / "results.json").read_text())["rows"]
     assert {row["set"] for row in rows} == {"test_dev93", "test_eval92"}
     said = next(said for said in SAID if said.id == "440c0201")

@@ -30,12 +30,12 @@ def test_alignment_is_the_best_of_all_paths(kind: str) -> None:
             with pytest.raises(ValueError, match="no path"):
                 forced_alignment(log_probs, labels)
             continue
-        found = forced_alignment(log_probs, labels)
-        assert found.score == pytest.approx(score, abs=1e-12)
-        assert brute_force.path_log_probability(log_probs, found.path) == pytest.approx(score, abs=1e-12)
-        assert collapse(found.path) == labels
+        actual = forced_alignment(log_probs, labels)
+        assert actual.score == pytest.approx(score, abs=1e-12)
+        assert brute_force.path_log_probability(log_probs, actual.path) == pytest.approx(score, abs=1e-12)
+        assert collapse(actual.path) == labels
         if kind in ("flat", "peaky"):  # no ties
-            assert found.path == path
+            assert actual.path == path
         aligned += 1
     assert aligned >= 10
 
@@ -44,13 +44,13 @@ def test_spans_are_the_frames_of_each_token() -> None:
     rng = np.random.default_rng(20)
     log_probs = log_posteriors(rng, 80, 6, "flat")
     labels = rng.integers(1, 6, size=30).tolist()
-    found = forced_alignment(log_probs, labels)
+    actual = forced_alignment(log_probs, labels)
     covered = np.zeros(80, np.int64)
-    for (first, after), label in zip(found.spans, labels, strict=True):
-        assert set(found.path[first:after]) == {label}
+    for (first, after), label in zip(actual.spans, labels, strict=True):
+        assert set(actual.path[first:after]) == {label}
         covered[first:after] = label
-    np.testing.assert_array_equal(covered, found.path)
-    assert found.score < ctc_log_probability(log_probs, labels)
+    np.testing.assert_array_equal(covered, actual.path)
+    assert actual.score < ctc_log_probability(log_probs, labels)
 
 
 def test_too_few_frames_are_refused() -> None:
@@ -64,13 +64,13 @@ def test_too_few_frames_are_refused() -> None:
 @settings(derandomize=True, deadline=None, max_examples=200)
 @given(SENTENCES, SENTENCES)
 def test_edit_distance_agrees_with_rapidfuzz(reference: list[str], hypothesis: list[str]) -> None:
-    found = edit_distance(reference, hypothesis)
-    assert found.distance == Levenshtein.distance(reference, hypothesis)
-    assert [meant for meant, _ in found.pairs if meant is not None] == reference
-    assert [said for _, said in found.pairs if said is not None] == hypothesis
-    assert found.distance == sum(meant != said for meant, said in found.pairs)
-    assert found.distance == found.substitutions + found.deletions + found.insertions
-    assert len(hypothesis) - len(reference) == found.insertions - found.deletions
-    assert found.substitutions == sum(
-        meant != said for meant, said in found.pairs if meant is not None and said is not None
+    actual = edit_distance(reference, hypothesis)
+    assert actual.distance == Levenshtein.distance(reference, hypothesis)
+    assert [meant for meant, _ in actual.pairs if meant is not None] == reference
+    assert [said for _, said in actual.pairs if said is not None] == hypothesis
+    assert actual.distance == sum(meant != said for meant, said in actual.pairs)
+    assert actual.distance == actual.substitutions + actual.deletions + actual.insertions
+    assert len(hypothesis) - len(reference) == actual.insertions - actual.deletions
+    assert actual.substitutions == sum(
+        meant != said for meant, said in actual.pairs if meant is not None and said is not None
     )

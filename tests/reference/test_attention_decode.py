@@ -36,43 +36,43 @@ def test_wide_beam_is_exhaustive_search(length_bonus: float) -> None:
         exact = brute_force.ranked_sequences(
             step, end=3, vocabulary=4, max_length=4, length_bonus=length_bonus
         )
-        found = beam_search(
+        actual = beam_search(
             step, end=3, beam_size=EVERYTHING, max_length=4, nbest=EVERYTHING, length_bonus=length_bonus
         )
-        assert [h.tokens for h in found] == [h.tokens for h in exact]
-        np.testing.assert_allclose([h.score for h in found], [h.score for h in exact], rtol=0, atol=1e-10)
+        assert [h.tokens for h in actual] == [h.tokens for h in exact]
+        np.testing.assert_allclose([h.score for h in actual], [h.score for h in exact], rtol=0, atol=1e-10)
 
 
 def test_beam_of_one_takes_the_best_token_each_time() -> None:
     for seed in range(50):
         step = random_model(seed, vocabulary=5)
-        found = beam_search(step, end=4, beam_size=1, max_length=30)
+        actual = beam_search(step, end=4, beam_size=1, max_length=30)
         tokens: list[int] = []
         while (best := int(step(tuple(tokens)).argmax())) != 4 and len(tokens) < 30:
             tokens.append(best)
-        assert found[0].tokens == tuple(tokens)
+        assert actual[0].tokens == tuple(tokens)
 
 
 def test_narrow_beam_scores_what_it_finds_exactly() -> None:
     for seed in range(30):
         step = random_model(seed, vocabulary=5)
         exact = dict(brute_force.ranked_sequences(step, end=4, vocabulary=5, max_length=4))
-        found = beam_search(step, end=4, beam_size=3, max_length=4, nbest=3)
-        assert 1 <= len(found) <= 3
-        assert all(exact[tokens] == pytest.approx(score, abs=1e-12) for tokens, score in found)
+        actual = beam_search(step, end=4, beam_size=3, max_length=4, nbest=3)
+        assert 1 <= len(actual) <= 3
+        assert all(exact[tokens] == pytest.approx(score, abs=1e-12) for tokens, score in actual)
 
 
 def test_impossible_tokens_are_never_taken() -> None:
     step = random_model(0, vocabulary=4)
-    found = beam_search(
+    actual = beam_search(
         lambda prefix: np.where(np.arange(4) == 1, -np.inf, step(prefix)),
         end=3,
         beam_size=EVERYTHING,
         max_length=3,
         nbest=EVERYTHING,
     )
-    assert len(found) == 2**0 + 2**1 + 2**2 + 2**3
-    assert all(1 not in hypothesis.tokens for hypothesis in found)
+    assert len(actual) == 2**0 + 2**1 + 2**2 + 2**3
+    assert all(1 not in hypothesis.tokens for hypothesis in actual)
 
 
 def test_no_length_leaves_the_end_token() -> None:
@@ -138,12 +138,12 @@ def test_wide_joint_beam_is_exhaustive_search(ctc_weight: float) -> None:
             for tokens in brute_force.every_string(4, (1, 2))
         }
         possible = {tokens: score for tokens, score in scores.items() if score > -np.inf}
-        found = joint_beam_search(
+        actual = joint_beam_search(
             log_probs, step, beam_size=EVERYTHING, max_length=4, nbest=EVERYTHING, **weights
         )
-        assert dict(found) == pytest.approx(possible, abs=1e-10)
-        assert np.all(np.diff([hypothesis.score for hypothesis in found]) <= 0)
+        assert dict(actual) == pytest.approx(possible, abs=1e-10)
+        assert np.all(np.diff([hypothesis.score for hypothesis in actual]) <= 0)
         if possible:
-            assert found[0].tokens == max(possible, key=possible.__getitem__)
+            assert actual[0].tokens == max(possible, key=possible.__getitem__)
             searches += 1
     assert searches >= 10

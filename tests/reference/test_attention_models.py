@@ -67,9 +67,9 @@ def tensor(x: np.ndarray) -> Tensor:
     return torch.from_numpy(x)
 
 
-def close(found: Tensor, expected: np.ndarray, tolerance: float) -> None:
-    assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+def close(actual: Tensor, expected: np.ndarray, tolerance: float) -> None:
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
 
 
 # ---- the parts, with weights copied from torch
@@ -153,11 +153,11 @@ def test_self_attention(heads: int, dtype: torch.dtype, tolerance: float) -> Non
     module, x = SelfAttention(8, heads).to(dtype), noise(3, 7, 8)
     copy, given = self_attention(module), tensor(x).to(dtype)
     mask = padding_mask(LENS, 7)
-    found = module(given, tensor(mask))
+    actual = module(given, tensor(mask))
     for row, length in enumerate(LENS):
-        close(found[row], copy.forward(x, x, x, mask[:, None])[row], tolerance)
+        close(actual[row], copy.forward(x, x, x, mask[:, None])[row], tolerance)
         alone = x[row : row + 1, :length]
-        close(found[row : row + 1, :length], copy.forward(alone, alone, alone, np.array(True)), tolerance)
+        close(actual[row : row + 1, :length], copy.forward(alone, alone, alone, np.array(True)), tolerance)
     ahead = copy.forward(x, x, x, causal_mask(7))
     close(module(given), ahead, tolerance)
     past = None
@@ -171,8 +171,8 @@ def test_cross_attention(dtype: torch.dtype, tolerance: float) -> None:
     module = CrossAttention(8, 2, 5).to(dtype)
     copy, x, memory, mask = cross_attention(module), noise(3, 6, 8), noise(3, 7, 5), padding_mask(LENS, 7)
     remembered = module.remember(tensor(memory).to(dtype))
-    found = module(tensor(x).to(dtype), remembered, tensor(mask))
-    close(found, copy.forward(x, memory, memory, mask[:, None]), tolerance)
+    actual = module(tensor(x).to(dtype), remembered, tensor(mask))
+    close(actual, copy.forward(x, memory, memory, mask[:, None]), tolerance)
     weights = module.weights(tensor(x).to(dtype), remembered, tensor(mask))
     close(weights, copy.attention.weights, SINGLE)
     single = module(tensor(x).to(dtype), module.remember(tensor(memory[:1]).to(dtype)), None)
@@ -256,15 +256,15 @@ def test_tdnn_is_two_convolutions_a_layer() -> None:
     config = TdnnConfig(subsampling="stack", factor=2, dim=6, hidden=10, layers=3, dropout=0.0)
     encoder: Any = TdnnEncoder(config, 4).double().eval()
     feats, lens = noise(3, 14, 4), np.array([14, 8, 2])
-    found, found_lens = encoder(tensor(feats), tensor(lens))
+    actual, found_lens = encoder(tensor(feats), tensor(lens))
     assert found_lens.tolist() == LENS.tolist()
     for row, length in enumerate(LENS):
         x = linear(encoder.subsample.project).forward(feats[row, : 2 * length].reshape(length, 8))
         for layer in encoder.layers:
             inside = np.maximum(neighbours(layer.module.wide, norm(layer.norm).forward(x))[:-1], 0)
             x = x + neighbours(layer.module.narrow, inside)[1:]
-        close(found[row, :length], norm(encoder.norm).forward(x), DOUBLE)
-    assert not found[1, 4:].any()
+        close(actual[row, :length], norm(encoder.norm).forward(x), DOUBLE)
+    assert not actual[1, 4:].any()
 
 
 @pytest.mark.parametrize("halved", [0, 1, 2])
@@ -278,9 +278,9 @@ def test_encoders(kind: str, halved: int) -> None:
         encoder = TransformerEncoder(TransformerConfig(**shape, **form), 4)  # type: ignore[arg-type]
     feats, lens = noise(3, 20, 4), np.array([20, 11, 4])
     expected = encoder_numpy(encoder, feats, lens)
-    found, found_lens = encoder.eval()(tensor(feats).float(), tensor(lens))
+    actual, found_lens = encoder.eval()(tensor(feats).float(), tensor(lens))
     assert found_lens.tolist() == [7, 4, 2]
-    close(found, expected, SINGLE)
+    close(actual, expected, SINGLE)
     # The positions are of single precision.
     close(encoder.double()(tensor(feats), tensor(lens))[0], expected, 1e-6)
 
@@ -330,8 +330,8 @@ def test_transformer_decoder_and_one_layer_of_it(look_back: str) -> None:
     for dtype, tolerance in ((torch.float32, SINGLE), (torch.float64, DOUBLE)):
         layer: Any = decoder.to(dtype).layers[1]
         remembered = layer.remember(encoded._replace(out=tensor(memory).to(dtype)))
-        found = layer(tensor(x).to(dtype), remembered, tensor(mask))
-        close(found, decoder_layer_numpy(layer, x, memory, LENS), tolerance)
+        actual = layer(tensor(x).to(dtype), remembered, tensor(mask))
+        close(actual, decoder_layer_numpy(layer, x, memory, LENS), tolerance)
 
 
 class SpellerNumpy:
@@ -370,11 +370,11 @@ class SpellerNumpy:
         """[B, H, T']; Bahdanau et al. 2015, appendix A.1.2; Chorowski et al. 2015, equations 8 and 9."""
         kind, width = self.attention.kind, x.shape[1] // self.heads
         q, k = linear(self.attention.query).forward(x), linear(self.attention.key).forward(self.memory)
-        found = np.empty(self.weights.shape)
+        actual = np.empty(self.weights.shape)
         for head in range(self.heads):
             part = slice(head * width, (head + 1) * width)
             if kind == "dot":
-                found[:, head] = np.einsum("bd,btd->bt", q[:, part], k[..., part]) / np.sqrt(width)
+                actual[:, head] = np.einsum("bd,btd->bt", q[:, part], k[..., part]) / np.sqrt(width)
                 continue
             summed = q[:, None, part] + k[..., part]
             if kind == "location":
@@ -383,8 +383,8 @@ class SpellerNumpy:
                 layer.params["weight"] = kernel
                 filtered = layer.forward(self.weights[:, head : head + 1]).swapaxes(1, 2)
                 summed = summed + filtered @ array(self.attention.seen.weight).T
-            found[:, head] = np.tanh(summed) @ array(self.attention.energy)[head]
-        return found
+            actual[:, head] = np.tanh(summed) @ array(self.attention.energy)[head]
+        return actual
 
 
 SPELLER = LstmDecoderConfig(embed=6, hidden=8, dropout=0.0)
@@ -465,17 +465,17 @@ def test_joint_search_is_that_of_the_reference(kind: str) -> None:
         encoded = batch.utterance(row)
         log_probs, step = array(model.ctc_log_probs(encoded)[0][0]), numpy_step(model, encoded)
         for weight, bonus, beam in ((0.3, 0.0, 2), (0.3, 0.5, 4), (1.0, 0.0, 3), (0.6, 0.2, EVERYTHING)):
-            found = decode(
+            actual = decode(
                 model, encoded, "joint", ctc_weight=weight, length_bonus=bonus, beam_size=beam, nbest=2
             )
             settings: dict[str, Any] = {"end": model.eos, "ctc_weight": weight, "length_bonus": bonus}
             expected = joint_beam_search(
                 log_probs, step, beam_size=beam, max_length=len(log_probs), nbest=2, **settings
             )
-            assert [h.tokens for h in found] == [h.tokens for h in expected]
-            assert [h.score for h in found] == pytest.approx([h.score for h in expected], abs=SINGLE)
-            seen.add(found[0].tokens)
-            for hypothesis in found:
+            assert [h.tokens for h in actual] == [h.tokens for h in expected]
+            assert [h.score for h in actual] == pytest.approx([h.score for h in expected], abs=SINGLE)
+            seen.add(actual[0].tokens)
+            for hypothesis in actual:
                 whole = joint_score(log_probs, step, hypothesis.tokens, **settings)
                 assert hypothesis.score == pytest.approx(whole, abs=SINGLE)
     assert len(seen) > 1
@@ -493,11 +493,11 @@ def test_rescoring_adds_what_the_reference_decoder_says(kind: str) -> None:
         log_probs, step = array(model.ctc_log_probs(encoded)[0][0]), numpy_step(model, encoded)
         settings: dict[str, Any] = {"beam_size": 500, "nbest": 500, "lm_weight": 0.4, "word_bonus": 0.3}
         first = decode(model, encoded, "ctc-lexicon", lm, **settings)
-        found = decode(model, encoded, "lexicon-rescoring", lm, ctc_weight=0.2, **settings)
-        assert {h.words for h in found} == {h.words for h in first}
-        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
-        reordered += found[0].words != first[0].words
-        for hypothesis in found:
+        actual = decode(model, encoded, "lexicon-rescoring", lm, ctc_weight=0.2, **settings)
+        assert {h.words for h in actual} == {h.words for h in first}
+        assert [h.score for h in actual] == sorted((h.score for h in actual), reverse=True)
+        reordered += actual[0].words != first[0].words
+        for hypothesis in actual:
             assert hypothesis.words is not None
             joint = joint_score(log_probs, step, hypothesis.tokens, end=model.eos, ctc_weight=0.2)
             grammar = words.log_prob([word for word, *_ in hypothesis.words])
@@ -513,10 +513,10 @@ def test_wide_attention_beam_finds_the_best_of_all_sequences(kind: str) -> None:
     step = numpy_step(model, encoded)
     longest = 9 // 4 + 1
     ranked = brute_force.ranked_sequences(step, end=model.eos, vocabulary=model.vocab, max_length=longest)
-    found = decode(model, encoded, "attention-beam", beam_size=EVERYTHING, nbest=20)
-    assert len(found) == 20
-    assert [h.tokens for h in found] == [h.tokens for h in ranked[:20]]
-    assert [h.score for h in found] == pytest.approx([h.score for h in ranked[:20]], abs=SINGLE)
+    actual = decode(model, encoded, "attention-beam", beam_size=EVERYTHING, nbest=20)
+    assert len(actual) == 20
+    assert [h.tokens for h in actual] == [h.tokens for h in ranked[:20]]
+    assert [h.score for h in actual] == pytest.approx([h.score for h in ranked[:20]], abs=SINGLE)
 
 
 def test_masks_of_both_are_one() -> None:

@@ -20,9 +20,9 @@ from asrkit.reference.softmax import log_softmax
 EVERYTHING = 10_000
 
 
-def assert_same_nbest(found: list[ScoredTokens], expected: list[ScoredTokens], tolerance: float) -> None:
-    assert [hypothesis.tokens for hypothesis in found] == [hypothesis.tokens for hypothesis in expected]
-    actual, reference = ([hypothesis.score for hypothesis in nbest] for nbest in (found, expected))
+def assert_same_nbest(result: list[ScoredTokens], expected: list[ScoredTokens], tolerance: float) -> None:
+    assert [hypothesis.tokens for hypothesis in result] == [hypothesis.tokens for hypothesis in expected]
+    actual, reference = ([hypothesis.score for hypothesis in nbest] for nbest in (result, expected))
     np.testing.assert_allclose(actual, reference, rtol=0, atol=tolerance)
 
 
@@ -50,9 +50,9 @@ def test_wide_prefix_beam_is_exhaustive_search() -> None:
         frames, vocabulary = int(rng.integers(1, 7)), int(rng.integers(2, 5))
         log_probs = log_posteriors(rng, frames, vocabulary, str(rng.choice(["flat", "peaky", "with zeros"])))
         exact = brute_force.ranked_strings(log_probs)
-        found = prefix_beam_search(log_probs, EVERYTHING, nbest=EVERYTHING)
-        assert found[0].tokens == exact[0].tokens
-        assert_same_nbest(found, exact, 1e-10)
+        result = prefix_beam_search(log_probs, EVERYTHING, nbest=EVERYTHING)
+        assert result[0].tokens == exact[0].tokens
+        assert_same_nbest(result, exact, 1e-10)
 
 
 @pytest.mark.parametrize("kind", ["uniform", "one-hot"])
@@ -61,8 +61,8 @@ def test_wide_prefix_beam_with_ties(kind: str) -> None:
     for frames in range(6):
         log_probs = log_posteriors(rng, frames, 3, kind)
         exact = dict(brute_force.ranked_strings(log_probs))
-        found = dict(prefix_beam_search(log_probs, EVERYTHING, nbest=EVERYTHING))
-        assert found == pytest.approx(exact, abs=1e-10)
+        result = dict(prefix_beam_search(log_probs, EVERYTHING, nbest=EVERYTHING))
+        assert result == pytest.approx(exact, abs=1e-10)
 
 
 def test_narrow_prefix_beam_never_promises_too_much() -> None:
@@ -110,7 +110,7 @@ def test_fast_decoder_is_exhaustive_search_on_degenerate_posteriors() -> None:
     for kind in KINDS:
         for frames in range(1, 5):
             log_probs = log_posteriors(rng, frames, 3, kind)
-            (found,) = ctc_prefix_beam_search(
+            (result,) = ctc_prefix_beam_search(
                 log_probs[None].astype(np.float32),
                 np.array([frames]),
                 frame_seconds=0.04,
@@ -118,7 +118,7 @@ def test_fast_decoder_is_exhaustive_search_on_degenerate_posteriors() -> None:
                 nbest=200,
             )
             exact = dict(brute_force.ranked_strings(log_probs))
-            assert {h.tokens: h.score for h in found} == pytest.approx(exact, abs=1e-5)
+            assert {h.tokens: h.score for h in result} == pytest.approx(exact, abs=1e-5)
 
 
 def test_fast_decoder_times_are_those_of_the_forced_alignment() -> None:
@@ -142,5 +142,5 @@ def test_fast_greedy_is_the_reference() -> None:
         log_probs, lens = random_batch(rng, 12, 5)
         decoded = ctc_greedy_search(log_probs, lens, frame_seconds=0.04)
         for hypotheses, frames, length in zip(decoded, log_probs, lens, strict=True):
-            found = [ScoredTokens(h.tokens, h.score) for h in hypotheses]
-            assert_same_nbest(found, [greedy(frames[:length].astype(np.float64))], 1e-5)
+            result = [ScoredTokens(h.tokens, h.score) for h in hypotheses]
+            assert_same_nbest(result, [greedy(frames[:length].astype(np.float64))], 1e-5)

@@ -76,10 +76,10 @@ def search(
     return label_beam_search(scorers, weights, **settings)
 
 
-def assert_same(found: Sequence[Hypothesis], expected: Sequence[tuple[Tokens, float]]) -> None:
-    assert [hypothesis.tokens for hypothesis in found] == [tokens for tokens, _ in expected]
+def assert_same(actual: Sequence[Hypothesis], expected: Sequence[tuple[Tokens, float]]) -> None:
+    assert [hypothesis.tokens for hypothesis in actual] == [tokens for tokens, _ in expected]
     np.testing.assert_allclose(
-        [hypothesis.score for hypothesis in found], [score for _, score in expected], rtol=0, atol=1e-5
+        [hypothesis.score for hypothesis in actual], [score for _, score in expected], rtol=0, atol=1e-5
     )
 
 
@@ -89,11 +89,11 @@ def test_ctc_alone_finds_what_enumeration_finds(kind: str) -> None:
     for frames in [0, 1, 2, 3, 4, 5] * 3:
         log_probs = log_posteriors(rng, frames, 4, kind)
         exact = {tokens: score for tokens, score in brute_force.ranked_strings(log_probs) if 3 not in tokens}
-        found = search(log_probs, beam_size=EVERYTHING, nbest=EVERYTHING)
-        assert {h.tokens: h.score for h in found} == pytest.approx(exact, abs=1e-9)
-        assert all(a.score >= b.score for a, b in pairwise(found))
+        actual = search(log_probs, beam_size=EVERYTHING, nbest=EVERYTHING)
+        assert {h.tokens: h.score for h in actual} == pytest.approx(exact, abs=1e-9)
+        assert all(a.score >= b.score for a, b in pairwise(actual))
         best = search(log_probs, beam_size=EVERYTHING)
-        assert [h.score for h in best] == [h.score for h in found[:1]]
+        assert [h.score for h in best] == [h.score for h in actual[:1]]
 
 
 @pytest.mark.parametrize("ctc_weight", [0.0, 0.3, 1.0])
@@ -112,8 +112,8 @@ def test_wide_joint_beam_is_exhaustive_search(ctc_weight: float, length_bonus: f
         ranked = sorted(scores.items(), key=lambda item: -item[1])
         possible = [(tokens, score) for tokens, score in ranked if score > -np.inf]
         for nbest in (1, 3, EVERYTHING):
-            found = search(log_probs, step, beam_size=EVERYTHING, nbest=nbest, **weights)
-            assert_same(found, possible[:nbest])
+            actual = search(log_probs, step, beam_size=EVERYTHING, nbest=nbest, **weights)
+            assert_same(actual, possible[:nbest])
         searches += len(possible) > 1
     assert searches >= 15
 
@@ -133,20 +133,20 @@ def test_narrow_joint_beam_is_the_reference_beam(kind: str, dtype: type) -> None
         }
         options = {"beam_size": beam_size, "nbest": nbest, "max_length": max_length}
         expected = joint_beam_search(log_probs, step, end=vocabulary - 1, **options, **weights)
-        found = search(log_probs, step, dtype=dtype, end_margin=np.inf, **options, **weights)
-        assert_same(found, expected)
+        actual = search(log_probs, step, dtype=dtype, end_margin=np.inf, **options, **weights)
+        assert_same(actual, expected)
 
 
 def test_parts_are_the_scores_before_weighing() -> None:
     log_probs, step = log_posteriors(np.random.default_rng(23), 6, 5, "flat"), random_model(0, 5)
-    for found in search(log_probs, step, ctc_weight=0.3, length_bonus=0.5, beam_size=8, nbest=5):
-        parts = found.parts
-        assert found.score == pytest.approx(
+    for actual in search(log_probs, step, ctc_weight=0.3, length_bonus=0.5, beam_size=8, nbest=5):
+        parts = actual.parts
+        assert actual.score == pytest.approx(
             0.3 * parts["ctc"] + 0.7 * parts["attention"] + 0.5 * parts["length"]
         )
-        assert parts["length"] == len(found.tokens)
-        assert parts["ctc"] == pytest.approx(ctc_log_probability(log_probs, found.tokens))
-        emitted = (*found.tokens, 4)
+        assert parts["length"] == len(actual.tokens)
+        assert parts["ctc"] == pytest.approx(ctc_log_probability(log_probs, actual.tokens))
+        emitted = (*actual.tokens, 4)
         attention = sum(step(emitted[:u])[token] for u, token in enumerate(emitted))
         assert parts["attention"] == pytest.approx(attention)
 

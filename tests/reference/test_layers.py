@@ -220,13 +220,13 @@ def test_recurrent(
     layer = Bidirectional(ahead, back) if bidirectional else Unrolled(ahead)
     module = peer(inputs, hidden, batch_first=True, bidirectional=bidirectional)
     suffixes = {"ahead.": "_l0", "back.": "_l0_reverse", "cell.": "_l0"}
-    places = {
+    indices = {
         name: (name.split(".")[1] + suffixes[name.split(".")[0] + "."], slice(None)) for name in layer.params
     }
     agree_while_training(
         layer,
         module,
-        places,
+        indices,
         lambda: (rng.normal(size=(len(lengths), frames, inputs)),),
         lambda x: layer.forward(x, lens),
         torch_recurrent(module, lens, frames),
@@ -266,18 +266,18 @@ def test_multi_head_attention(
         attn_mask = torch.ones(keys, keys).triu(1).bool()
     layer = MultiHeadAttention(width, heads, rng)
     module = nn.MultiheadAttention(width, heads, batch_first=True)
-    places = {
+    indices = {
         "output.weight": ("out_proj.weight", slice(None)),
         "output.bias": ("out_proj.bias", slice(None)),
     }
     for i, part in enumerate(("query", "key", "value")):
-        places[f"{part}.weight"] = ("in_proj_weight", slice(i * width, (i + 1) * width))
-        places[f"{part}.bias"] = ("in_proj_bias", slice(i * width, (i + 1) * width))
+        indices[f"{part}.weight"] = ("in_proj_weight", slice(i * width, (i + 1) * width))
+        indices[f"{part}.bias"] = ("in_proj_bias", slice(i * width, (i + 1) * width))
     padded = torch.arange(keys) >= torch.tensor(lengths)[:, None]
     agree_while_training(
         layer,
         module,
-        places,
+        indices,
         lambda: tuple(rng.normal(size=(len(lengths), size, width)) for size in (queries, keys, keys)),
         lambda query, key, value: layer.forward(query, key, value, mask),
         lambda *inputs: module(*inputs, key_padding_mask=padded, attn_mask=attn_mask, need_weights=False)[0],

@@ -33,6 +33,6 @@ def test_ctc_loss_and_gradient_of_a_mixed_batch(model: AsrModel) -> None:
         finite = losses.isfinite()
         infinite += int((~finite).sum())
         if finite.any():
-            (found,) = torch.autograd.grad(losses[finite].sum(), logits)
-            np.testing.assert_allclose(found[finite], gradient[finite.numpy()], rtol=0, atol=1e-8)
+            (actual,) = torch.autograd.grad(losses[finite].sum(), logits)
+            np.testing.assert_allclose(actual[finite], gradient[finite.numpy()], rtol=0, atol=1e-8)
     assert 20 <= infinite <= 120

@@ -31,26 +31,26 @@ def recordings(experiment: Path) -> dict[str, np.ndarray]:
     recognizer = Recognizer.load(experiment, device="cpu", threads=1)
     rows = [line.split("\t") for line in (PROMPTS.parent / "transcripts.tsv").read_text().splitlines()]
     paths = [PROMPTS / f"{name}.opus" for name, part, _ in rows if part == "test"]
-    found = {}
+    actual = {}
     for place, path in enumerate([*paths, *sorted(SENTENCES.glob("*.flac"))]):
         (log_probs,) = posteriors(recognizer, [read_audio(path)])
         if place % 2:
             log_probs[:, 0] -= np.log(50)
             log_probs = log_softmax(log_probs)
-        found[path.stem] = log_probs
-    return found
+        actual[path.stem] = log_probs
+    return actual
 
 
 def test_prefix_beam_is_the_reference(recordings: dict[str, np.ndarray]) -> None:
     texts = set()
     for name, log_probs in recordings.items():
-        (found,) = ctc_prefix_beam_search(
+        (actual,) = ctc_prefix_beam_search(
             log_probs[None], np.array([len(log_probs)]), frame_seconds=0.04, beam_size=BEAM, nbest=BEAM
         )
         expected = prefix_beam_search(log_probs.astype(np.float64), BEAM, BEAM)
-        assert [h.tokens for h in found] == [h.tokens for h in expected], name
-        np.testing.assert_allclose([h.score for h in found], [h.score for h in expected], atol=1e-5, rtol=0)
-        texts |= {h.tokens for h in found}
+        assert [h.tokens for h in actual] == [h.tokens for h in expected], name
+        np.testing.assert_allclose([h.score for h in actual], [h.score for h in expected], atol=1e-5, rtol=0)
+        texts |= {h.tokens for h in actual}
     assert len(recordings) == 44
     assert len(texts) > 150 and max(map(len, texts)) > 10
 
@@ -58,10 +58,10 @@ def test_prefix_beam_is_the_reference(recordings: dict[str, np.ndarray]) -> None
 def test_greedy_and_alignment_are_the_reference(recordings: dict[str, np.ndarray]) -> None:
     for name, log_probs in recordings.items():
         exact = log_probs.astype(np.float64)
-        (found,) = ctc_greedy_search(log_probs[None], np.array([len(log_probs)]), frame_seconds=0.04)[0]
+        (actual,) = ctc_greedy_search(log_probs[None], np.array([len(log_probs)]), frame_seconds=0.04)[0]
         expected = greedy(exact)
-        assert found.tokens == expected.tokens, name
-        assert found.score == pytest.approx(expected.score, abs=1e-5)
+        assert actual.tokens == expected.tokens, name
+        assert actual.score == pytest.approx(expected.score, abs=1e-5)
         text = (log_probs[::5, 1:-1].argmax(axis=1) + 1).tolist()
         spans, score = ctc_align(log_probs, text)
         alignment = forced_alignment(exact, text)

@@ -71,12 +71,12 @@ def test_optimizers_follow_torch_for_20_updates(make: Callable[..., Any], data: 
     shapes = data.draw(st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3), min_size=1, max_size=3))
     params = {str(i): rng.normal(size=shape) for i, shape in enumerate(shapes)}
     torch_params = [torch.tensor(param, requires_grad=True) for param in params.values()]
-    ours, theirs = make(data.draw, params, torch_params)
+    actual, theirs = make(data.draw, params, torch_params)
     for _ in range(UPDATES):
         grads = {name: rng.normal(size=param.shape) for name, param in params.items()}
         for name, torch_param in zip(params, torch_params, strict=True):
             torch_param.grad = torch.tensor(grads[name])
-        ours.step(grads)
+        actual.step(grads)
         theirs.step()
         for name, torch_param in zip(params, torch_params, strict=True):
             close(params[name], torch_param)

@@ -24,10 +24,10 @@ def same_names(module: nn.Module) -> dict[str, Place]:
     return {name: (name, slice(None)) for name, _ in module.named_parameters()}
 
 
-def close(ours: np.ndarray, theirs: torch.Tensor | None) -> None:
+def close(actual: np.ndarray, theirs: torch.Tensor | None) -> None:
     """Equal within the tolerance, in shape too."""
-    assert theirs is not None and ours.shape == tuple(theirs.shape)
-    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=0, atol=TOLERANCE)
+    assert theirs is not None and actual.shape == tuple(theirs.shape)
+    np.testing.assert_allclose(actual, theirs.detach().numpy(), rtol=0, atol=TOLERANCE)
 
 
 def gradient(parameter: nn.Parameter) -> torch.Tensor:
@@ -39,7 +39,7 @@ def gradient(parameter: nn.Parameter) -> torch.Tensor:
 def agree_while_training(
     layer: Any,
     module: nn.Module,
-    places: Mapping[str, Place],
+    positions: Mapping[str, Place],
     draw: Callable[[], tuple[np.ndarray, ...]],
     forward: Callable[..., np.ndarray],
     torch_forward: Callable[..., torch.Tensor],
@@ -56,14 +56,14 @@ def agree_while_training(
     """
     module.double()
     theirs = dict(module.named_parameters())
-    assert set(layer.params) == set(places)
-    covered = sum(theirs[name][rows].numel() for name, rows in places.values())
+    assert set(layer.params) == set(positions)
+    covered = sum(theirs[name][rows].numel() for name, rows in positions.values())
     assert covered == sum(parameter.numel() for parameter in theirs.values())
-    for name, (their_name, rows) in places.items():
+    for name, (their_name, rows) in positions.items():
         layer.params[name][...] = rng.normal(scale=0.5, size=layer.params[name].shape)
         theirs[their_name].data[rows] = torch.from_numpy(layer.params[name])
 
-    ours = SGD(layer.params, rate=RATE)
+    actual = SGD(layer.params, rate=RATE)
     for _ in range(UPDATES):
         inputs = draw()
         leaves = [torch.tensor(x, requires_grad=True) for x in inputs]
@@ -77,12 +77,12 @@ def agree_while_training(
         torch_y.backward(torch.from_numpy(dy))
         for d, leaf in zip(dx if isinstance(dx, tuple) else (dx,), leaves, strict=True):
             close(d, leaf.grad)
-        for name, (their_name, rows) in places.items():
+        for name, (their_name, rows) in positions.items():
             close(layer.grads[name], gradient(theirs[their_name])[rows])
 
-        ours.step(layer.grads)
+        actual.step(layer.grads)
         with torch.no_grad():
             for parameter in theirs.values():
                 parameter.sub_(RATE * gradient(parameter))
-        for name, (their_name, rows) in places.items():
+        for name, (their_name, rows) in positions.items():
             close(layer.params[name], theirs[their_name][rows])

@@ -166,10 +166,10 @@ def test_scheduled_sampling_is_seeded_and_off_in_evaluation(memory: Encoded) -> 
     assert torch.equal(run(inputs, 1), run(other, 1)), "it only hears itself"
     assert not torch.equal(run(inputs, 1), run(inputs, 2))
     speller.eval()
-    told = run(inputs, 1)
-    assert torch.equal(told, run(inputs, 2)) and not torch.equal(told, run(other, 1))
+    output = run(inputs, 1)
+    assert torch.equal(output, run(inputs, 2)) and not torch.equal(output, run(other, 1))
     speller.config = replace(speller.config, scheduled_sampling=0.0)
-    torch.testing.assert_close(told, speller.train()(inputs, memory))
+    torch.testing.assert_close(output, speller.train()(inputs, memory))
 
 
 def test_inputs_and_targets_by_hand() -> None:
@@ -281,9 +281,9 @@ def test_greedy_search_ends_at_its_limit_and_never_says_blank(kind: str) -> None
     batch = speech_batch(40, 17, 3, 1, 0)
     encoded = TorchEncoded(model, model.encode(batch.feats, batch.feat_lens))
     assert longest(model, encoded).tolist() == [11, 5, 2, 1, 0]
-    found = attention_greedy_search(model, encoded)
-    assert [len(h.tokens) for h in found] == [11, 5, 2, 1, 0]
-    assert not {0, model.eos} & {token for h in found for token in h.tokens}
+    actual = attention_greedy_search(model, encoded)
+    assert [len(h.tokens) for h in actual] == [11, 5, 2, 1, 0]
+    assert not {0, model.eos} & {token for h in actual for token in h.tokens}
     model.decoder.out.bias[model.eos] = 199.0
     assert [h.tokens for h in attention_greedy_search(model, encoded)] == [()] * 5
 
@@ -295,8 +295,8 @@ def test_greedy_search_takes_the_likeliest_token_each_time(kind: str) -> None:
         parameter *= 2  # so that tokens matter to one another
     batch = speech_batch(40, 31, 22)
     encoded = model.encode(batch.feats, batch.feat_lens)
-    found = attention_greedy_search(model, TorchEncoded(model, encoded))
-    for row, hypothesis in enumerate(found):
+    actual = attention_greedy_search(model, TorchEncoded(model, encoded))
+    for row, hypothesis in enumerate(actual):
         written: list[int] = []
         score = 0.0
         while True:
@@ -311,7 +311,7 @@ def test_greedy_search_takes_the_likeliest_token_each_time(kind: str) -> None:
             written.append(token)
         assert hypothesis.tokens == tuple(written)
         assert hypothesis.score == pytest.approx(score, abs=1e-4)
-    assert len({h.tokens for h in found}) > 1 and max(len(set(h.tokens)) for h in found) > 1
+    assert len({h.tokens for h in actual}) > 1 and max(len(set(h.tokens)) for h in actual) > 1
 
 
 @pytest.mark.parametrize("heads", [["attention"], ["attention", "ctc"]])
@@ -321,9 +321,9 @@ def test_times_and_confidences_of_given_tokens(heads: list[str], kind: str) -> N
     batch = speech_batch(40)
     encoded = model.encode(batch.feats, batch.feat_lens)
     given = [Hypothesis(tokens, -1.0) for tokens in [(1, 2, 2), (), (3,), (4,) * 30]]
-    found = with_times(model, TorchEncoded(model, encoded), given, frame_seconds=0.5)
+    actual = with_times(model, TorchEncoded(model, encoded), given, frame_seconds=0.5)
     ctc = model.ctc_log_probs(encoded)[0][0].numpy() if "ctc" in heads else None
-    for hypothesis in found:
+    for hypothesis in actual:
         tokens = torch.tensor([*hypothesis.tokens, model.eos])
         inputs = decoder_inputs(tokens[None, :-1], model.eos)
         gained = model.decoder(inputs, encoded)[0].log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
@@ -350,10 +350,10 @@ def test_loop_guard_forbids_what_enumeration_forbids(times: int, longest_period:
             begin = max(0, length - int(rng.integers(1, (times + 1) * period + 1)))
             row[begin:] = np.resize(row[begin : begin + period], length - begin)
         scores, _ = guard.score(rows, None)
-        for row, found in zip(rows.tolist(), scores.tolist(), strict=True):
+        for row, actual in zip(rows.tolist(), scores.tolist(), strict=True):
             for token in range(3):
                 loops = says_again([*row, token], times + 1, longest_period)
-                assert found[token] == (-math.inf if loops else 0.0), (row, token)
+                assert actual[token] == (-math.inf if loops else 0.0), (row, token)
                 forbidden += loops
     assert forbidden > 50
 
@@ -393,13 +393,13 @@ def test_rotary_turns_complex_numbers() -> None:
 
 @pytest.mark.parametrize("width", [2, 16, 7])
 def test_sinusoids_are_their_formula(width: int) -> None:
-    found = sinusoids(60, width).numpy()
+    actual = sinusoids(60, width).numpy()
     even = sinusoidal_positions(60, width + width % 2)
     if width % 2 == 0:
-        np.testing.assert_allclose(found, np.concatenate([even[:, ::2], even[:, 1::2]], axis=1), atol=1e-5)
-    assert found.shape == (60, width)
-    np.testing.assert_allclose(found, np.hstack([sine_or_cosine(i, width) for i in range(width)]), atol=1e-5)
-    np.testing.assert_allclose(sinusoids(20, width, first=40), found[40:], atol=1e-6)
+        np.testing.assert_allclose(actual, np.concatenate([even[:, ::2], even[:, 1::2]], axis=1), atol=1e-5)
+    assert actual.shape == (60, width)
+    np.testing.assert_allclose(actual, np.hstack([sine_or_cosine(i, width) for i in range(width)]), atol=1e-5)
+    np.testing.assert_allclose(sinusoids(20, width, first=40), actual[40:], atol=1e-6)
 
 
 def sine_or_cosine(column: int, width: int) -> np.ndarray:
@@ -452,26 +452,26 @@ def test_taylor_attention_is_near_exact_attention(
     else:
         maps = [torch.randn(80, 4 * width) / 80**0.5 for _ in range(3)]
         q, k, v = ((features[:, :frames] @ m).unflatten(-1, (4, width)).transpose(1, 2) for m in maps)
-    found = taylor_attention(q, k, v, torch.ones(1, frames, dtype=torch.bool))
+    actual = taylor_attention(q, k, v, torch.ones(1, frames, dtype=torch.bool))
     scores = F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-1, -2)
     exact = scores.softmax(dim=-1) @ v
     mean, most = TAYLOR[kind, frames, width]
-    difference = (found - exact).abs()
+    difference = (actual - exact).abs()
     assert float(difference.mean()) == pytest.approx(mean, rel=0.2)
     assert float(difference.max()) == pytest.approx(most, rel=0.2)
     assert difference.mean() < 0.2 * (exact - v.mean(dim=2, keepdim=True)).abs().mean(), "worse than a mean"
     assert (scores.exp() - (1 + scores)).abs().max() <= math.e - 2
     weights = (1 + scores) / (1 + scores).sum(dim=-1, keepdim=True)
     assert weights.min() >= 0
-    torch.testing.assert_close(found, weights @ v, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(actual, weights @ v, atol=1e-5, rtol=1e-4)
 
 
 def test_taylor_attention_leaves_padding_out() -> None:
     q, k, v = torch.randn(3, 2, 2, 9, 4, generator=seeded(12))
     valid = valid_mask(torch.tensor([9, 5]), 9)
-    found = taylor_attention(q, k, v, valid)
+    actual = taylor_attention(q, k, v, valid)
     alone = taylor_attention(q[1:, :, :5], k[1:, :, :5], v[1:, :, :5], valid[1:, :5])
-    torch.testing.assert_close(found[1:, :, :5], alone)
+    torch.testing.assert_close(actual[1:, :, :5], alone)
 
 
 class LargestTensor(TorchDispatchMode):
@@ -522,20 +522,20 @@ def test_subsampling_is_a_direct_computation(frames: int) -> None:
     valid = feats[1, :frames].double().numpy()
 
     stack = Stack(6, 5, 3)
-    found, lens = stack(feats, torch.tensor([16, frames]))
+    actual, lens = stack(feats, torch.tensor([16, frames]))
     joined = np.pad(valid, ((0, -frames % 3), (0, 0))).reshape(-1, 18)
-    same(found[1, : lens[1]], joined @ weights_of(stack.project)["weight"].T, stack.project)
+    same(actual[1, : lens[1]], joined @ weights_of(stack.project)["weight"].T, stack.project)
 
     conv1d = Conv1d(6, 5, 4)
-    found, lens = conv1d(feats, torch.tensor([16, frames]))
+    actual, lens = conv1d(feats, torch.tensor([16, frames]))
     y = valid.T[None]
     for layer in conv1d.convs:
         y = silu(as_reference(layer).forward(y))
-    same(found[1, : lens[1]], y[0].T @ weights_of(conv1d.project)["weight"].T, conv1d.project)
+    same(actual[1, : lens[1]], y[0].T @ weights_of(conv1d.project)["weight"].T, conv1d.project)
 
     for separable in (False, True):
         conv2d = Conv2d(6, 5, 4, 3, separable)
-        found, lens = conv2d(feats, torch.tensor([16, frames]))
+        actual, lens = conv2d(feats, torch.tensor([16, frames]))
         y = valid[None, None]
         for block in conv2d.convs:
             layers: Any = block if isinstance(block, nn.Sequential) else [block]
@@ -549,11 +549,11 @@ def test_subsampling_is_a_direct_computation(frames: int) -> None:
                     y = as_reference(full).forward(y)
             y = np.maximum(y, 0)
         flat = y[0].transpose(1, 2, 0).reshape(y.shape[2], -1)
-        same(found[1, : lens[1]], flat @ weights_of(conv2d.project)["weight"].T, conv2d.project)
+        same(actual[1, : lens[1]], flat @ weights_of(conv2d.project)["weight"].T, conv2d.project)
 
 
-def same(found: Tensor, expected: np.ndarray, project: nn.Linear) -> None:
-    np.testing.assert_allclose(found, expected + weights_of(project)["bias"], atol=1e-5)
+def same(actual: Tensor, expected: np.ndarray, project: nn.Linear) -> None:
+    np.testing.assert_allclose(actual, expected + weights_of(project)["bias"], atol=1e-5)
 
 
 def silu(x: np.ndarray) -> np.ndarray:

@@ -30,8 +30,8 @@ def rows(*frames: int, length: int = 10) -> np.ndarray:
 def darkness(path: Path) -> np.ndarray:
     """Where the darkness of a picture lies: its centre from left and from top, 0 to 1."""
     dark = 255 - np.asarray(Image.open(path).convert("L"), float)
-    places = np.indices(dark.shape)[::-1] / np.array(dark.shape)[::-1, None, None]
-    return (places * dark).sum(axis=(1, 2)) / dark.sum()
+    positions = np.indices(dark.shape)[::-1] / np.array(dark.shape)[::-1, None, None]
+    return (positions * dark).sum(axis=(1, 2)) / dark.sum()
 
 
 # ---- monotonicity

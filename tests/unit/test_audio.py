@@ -60,9 +60,9 @@ def test_formats_without_loss_give_the_samples(
 ) -> None:
     wave, path = noise(4001), tmp_path / f"a.{suffix}"
     soundfile.write(path, wave, RATE, **options)
-    found = read_audio(path)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, wave, rtol=0, atol=tolerance)
+    actual = read_audio(path)
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, wave, rtol=0, atol=tolerance)
     assert audio_info(path).frames == 4001
 
 
@@ -72,9 +72,9 @@ def test_formats_without_loss_give_the_samples(
 def test_lossy_formats_keep_the_speech(tmp_path: Path, suffix: str, subtype: str) -> None:
     wave, path = read_audio(SENTENCE), tmp_path / f"a.{suffix}"
     soundfile.write(path, wave, RATE, subtype=subtype)
-    found = read_audio(path)
-    assert abs(len(found) - len(wave)) <= 1
-    assert np.corrcoef(found[: len(wave)], wave[: len(found)])[0, 1] > 0.95
+    actual = read_audio(path)
+    assert abs(len(actual) - len(wave)) <= 1
+    assert np.corrcoef(actual[: len(wave)], wave[: len(actual)])[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])

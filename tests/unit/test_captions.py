@@ -40,18 +40,18 @@ def speech(draw: st.DrawFn) -> list[Word]:
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(speech())
 def test_captions_hold_every_word_within_the_limits(words: list[Word]) -> None:
-    found = captions(words)
-    assert " ".join(line for c in found for line in c.lines) == " ".join(w.text for w in words)
-    assert all(len(c.lines) <= 2 and all(len(line) <= 42 for line in c.lines) for c in found)
-    assert all(0 <= c.end - c.start <= 7.001 for c in found)
-    assert all(a.end <= b.start for a, b in pairwise(found))
-    assert {c.start for c in found} <= {w.start for w in words}
+    actual = captions(words)
+    assert " ".join(line for c in actual for line in c.lines) == " ".join(w.text for w in words)
+    assert all(len(c.lines) <= 2 and all(len(line) <= 42 for line in c.lines) for c in actual)
+    assert all(0 <= c.end - c.start <= 7.001 for c in actual)
+    assert all(a.end <= b.start for a, b in pairwise(actual))
+    assert {c.start for c in actual} <= {w.start for w in words}
 
 
 def test_a_pause_ends_a_caption() -> None:
-    found = captions(spoken(("yes", 0.0, 0.3), ("well", 2.0, 2.4), ("perhaps", 2.5, 3.0)))
-    assert [c.lines for c in found] == [("yes",), ("well perhaps",)]
-    assert [(c.start, c.end) for c in found] == [(0.0, 1.0), (2.0, 3.0)]
+    actual = captions(spoken(("yes", 0.0, 0.3), ("well", 2.0, 2.4), ("perhaps", 2.5, 3.0)))
+    assert [c.lines for c in actual] == [("yes",), ("well perhaps",)]
+    assert [(c.start, c.end) for c in actual] == [(0.0, 1.0), (2.0, 3.0)]
 
 
 def test_a_full_caption_ends_at_its_longest_gap() -> None:

@@ -49,10 +49,10 @@ def problems_of(
 
 
 def kinds(*utterances: Utterance, **options: Any) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    actual: dict[str, list[str]] = {}
     for problem in problems_of(*utterances, **options):
-        found.setdefault(problem.id, []).append(problem.kind)
-    return found
+        actual.setdefault(problem.id, []).append(problem.kind)
+    return actual
 
 
 def test_a_good_utterance_has_no_problem() -> None:
@@ -63,7 +63,7 @@ def test_every_kind_is_named(tmp_path: Path) -> None:
     whole = Path(GOOD.audio).read_bytes()
     (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 3])
     (tmp_path / "text.wav").write_text("not audio")
-    found = kinds(
+    actual = kinds(
         GOOD,
         replace(GOOD, id="cut", audio=str(tmp_path / "cut.flac")),
         replace(GOOD, id="text", audio=str(tmp_path / "text.wav")),
@@ -78,7 +78,7 @@ def test_every_kind_is_named(tmp_path: Path) -> None:
         replace(GOOD, id="twin"),
         replace(GOOD, id="twin"),
     )
-    assert found == {
+    assert actual == {
         "cut": ["unreadable"],
         "text": ["unreadable"],
         "absent": ["unreadable"],

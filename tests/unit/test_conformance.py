@@ -108,24 +108,24 @@ def is_valid(model: ModelConfig) -> bool:
 
 def make_cases() -> dict[str, ModelConfig]:
     """All encoders with all heads, each encoder's and decoder's variants, and what conf/model names."""
-    found: dict[str, ModelConfig] = {}
+    actual: dict[str, ModelConfig] = {}
     for encoder, heads in product(ENCODERS, HEADS):
         for decoder in ATTENTION_DECODERS if "attention" in heads else [ModelConfig.decoder]:
             name = " ".join([encoder, "+".join(heads), decoder if "attention" in heads else ""]).strip()
-            found[name] = shrunk(ModelConfig(encoder=encoder, heads=heads, decoder=decoder))
+            actual[name] = shrunk(ModelConfig(encoder=encoder, heads=heads, decoder=decoder))
     for encoder in ENCODERS:
         base = shrunk(ModelConfig(encoder=encoder, heads=["ctc"], ctc_frames=2))
-        found |= {f"{encoder} {change}": model for change, model in variants(base, encoder)}
+        actual |= {f"{encoder} {change}": model for change, model in variants(base, encoder)}
     for decoder in ATTENTION_DECODERS:
         base = shrunk(ModelConfig(encoder="pyramid", heads=["attention"], decoder=decoder))
-        found |= {f"{decoder} {change}": m for change, m in variants(base, f"{decoder}_decoder")}
-    found = {name: model for name, model in found.items() if is_valid(model)}
+        actual |= {f"{decoder} {change}": m for change, m in variants(base, f"{decoder}_decoder")}
+    actual = {name: model for name, model in actual.items() if is_valid(model)}
     for path in FRAGMENTS:
         content = yaml.safe_load(path.read_text())
         content.pop("with", None)
         whole = {"model": content, "decode": {"decoder": decoders_for(content["heads"])[0]}}
-        found[path.name] = shrunk(parse_config(yaml.safe_dump(whole), path.name).model)
-    return found
+        actual[path.name] = shrunk(parse_config(yaml.safe_dump(whole), path.name).model)
+    return actual
 
 
 CASES = make_cases()
@@ -195,17 +195,17 @@ def part(batch: Batch, row: int) -> Batch:
 def outputs(model: AsrModel, batch: Batch) -> dict[str, list[Tensor]]:
     """Log posteriors of every head, of each utterance without its padding."""
     encoded = model.encode(batch.feats, batch.feat_lens)
-    found = {"encoder": (encoded.out, encoded.lens)}
+    actual = {"encoder": (encoded.out, encoded.lens)}
     if "ctc" in model.heads:
-        found["ctc"] = model.ctc_log_probs(encoded)
+        actual["ctc"] = model.ctc_log_probs(encoded)
     if "frame" in model.heads:
-        found["frame"] = model.frame_log_probs(encoded), encoded.lens
+        actual["frame"] = model.frame_log_probs(encoded), encoded.lens
     if "attention" in model.heads:
         logits = model.decoder(decoder_inputs(batch.tokens, model.eos), encoded)
-        found["attention"] = logits.log_softmax(dim=-1), batch.token_lens + 1
+        actual["attention"] = logits.log_softmax(dim=-1), batch.token_lens + 1
     return {
         name: [out[row, :length] for row, length in enumerate(lens.tolist())]
-        for name, (out, lens) in found.items()
+        for name, (out, lens) in actual.items()
     }
 
 
@@ -233,7 +233,7 @@ def test_shapes_are_as_announced(model: AsrModel, speech: Speech) -> None:
     assert torch.equal(encoded.lens, model.encoder.output_frames(batch.feat_lens))
     for row, frames in enumerate(batch.feat_lens.tolist()):
         assert 0 <= int(encoded.lens[row]) * model.stride - frames < 2 * model.stride
-    found = outputs(model, batch)
+    actual = outputs(model, batch)
     sizes = {
         "ctc": (model.output_frames, model.vocab),
         "frame": (
@@ -243,15 +243,15 @@ def test_shapes_are_as_announced(model: AsrModel, speech: Speech) -> None:
     }
     for head in model.heads & sizes.keys():
         count, width = sizes[head]
-        assert [tuple(out.shape) for out in found[head]] == [
+        assert [tuple(out.shape) for out in actual[head]] == [
             (count(frames), width) for frames in batch.feat_lens.tolist()
         ]
     if "attention" in model.heads:
-        assert [tuple(out.shape) for out in found["attention"]] == [
+        assert [tuple(out.shape) for out in actual["attention"]] == [
             (length + 1, model.vocab) for length in batch.token_lens.tolist()
         ]
     for head in model.heads:
-        for out in found[head]:
+        for out in actual[head]:
             assert out.dtype == torch.float32
             torch.testing.assert_close(out.exp().sum(dim=-1), torch.ones(len(out)))
 
@@ -267,8 +267,8 @@ def test_neither_padding_nor_company_changes_a_result(model: AsrModel, speech: S
     for row in range(3):
         alone = outputs(model, part(batch, row))
         for name, (expected,) in alone.items():
-            for found in (together, beside):
-                torch.testing.assert_close(found[name][row], expected, atol=2e-5, rtol=1e-4)
+            for actual in (together, beside):
+                torch.testing.assert_close(actual[name][row], expected, atol=2e-5, rtol=1e-4)
     encoded = model.encode(poisoned.feats, poisoned.feat_lens)
     assert not encoded.out[~valid_mask(encoded.lens, encoded.out.shape[1])].any()
 
@@ -342,9 +342,9 @@ def test_no_frames_and_one_frame(model: AsrModel, speech: Speech) -> None:
         assert (frames == 0) == (int(encoded.lens[0]) == 0)
         assert encoded.out.isfinite().all()
     batch = dataclasses.replace(whole, feat_lens=lens)
-    found = model.loss(batch)
+    actual = model.loss(batch)
     for head in model.heads - {"ctc"}:
-        assert found.parts[head].isfinite()
+        assert actual.parts[head].isfinite()
     for outs in outputs(model, batch).values():
         assert all(out.isfinite().all() for out in outs)
 
@@ -374,9 +374,9 @@ def test_hypotheses_of_every_decoder(model: AsrModel, speech: Speech) -> None:
     encoded = model.encode(feats, lens)
     for name in decoders_for(model.heads, LM):
         given = resources(model, speech)
-        found = search(name, given, encoded)
-        assert len(found) == 4
-        for row, nbest in enumerate(found):
+        actual = search(name, given, encoded)
+        assert len(actual) == 4
+        for row, nbest in enumerate(actual):
             frames = int(encoded.lens[row])
             assert_nbest(nbest, 4 if DECODERS[name].beam else 1, frames * given.frame_seconds)
             # CTC may emit the end token as any other; decoders that end by it may not.

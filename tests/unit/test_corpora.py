@@ -43,9 +43,9 @@ def prompt(name: str) -> np.ndarray:
 
 
 def test_prompts_are_converted_once_and_sound_the_same(tmp_path: Path) -> None:
-    found, skipped = read("prompts", PROMPTS, "test", tmp_path)
-    assert (len(found), skipped) == (39, [])
-    weasels = next(u for u in found if u.id == "tt-weasels")
+    actual, skipped = read("prompts", PROMPTS, "test", tmp_path)
+    assert (len(actual), skipped) == (39, [])
+    weasels = next(u for u in actual if u.id == "tt-weasels")
     assert weasels.text == "weasels have eaten our phone system"
     assert (weasels.start, weasels.speaker) == (0.0, "allison")
     wave = read_audio(weasels.audio)
@@ -53,7 +53,7 @@ def test_prompts_are_converted_once_and_sound_the_same(tmp_path: Path) -> None:
     np.testing.assert_allclose(wave, prompt("tt-weasels"), atol=2**-15)
 
     made = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert read("prompts", PROMPTS, "test", tmp_path)[0] == found
+    assert read("prompts", PROMPTS, "test", tmp_path)[0] == actual
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == made
 
 
@@ -62,8 +62,8 @@ def test_audio_at_another_rate_is_converted_again(tmp_path: Path) -> None:
     (tmp_path / "corpus/transcripts.tsv").write_text("digits-1\ttrain\tone\n")
     shutil.copy(PROMPTS / "audio/digits-1.opus", tmp_path / "corpus/audio")
     for rate in (16000, 8000, 16000):
-        found, _ = read("prompts", tmp_path / "corpus", "train", tmp_path / "out", rate)
-        assert audio_info(found[0].audio).sample_rate == rate
+        actual, _ = read("prompts", tmp_path / "corpus", "train", tmp_path / "out", rate)
+        assert audio_info(actual[0].audio).sample_rate == rate
 
 
 def test_bad_lines_and_missing_audio_stop_nothing(tmp_path: Path) -> None:
@@ -79,8 +79,8 @@ def test_bad_lines_and_missing_audio_stop_nothing(tmp_path: Path) -> None:
         "digits-1\ttrain\tone",
     ]
     (tmp_path / "transcripts.tsv").write_text("\n".join(lines))
-    found, skipped = read("prompts", tmp_path, "train", tmp_path / "out")
-    assert [u.id for u in found] == ["digits-1"]
+    actual, skipped = read("prompts", tmp_path, "train", tmp_path / "out")
+    assert [u.id for u in actual] == ["digits-1"]
     assert [s.id for s in skipped] == ["transcripts.tsv:2", "gone", "cut", "digits-1"]
     assert "no such file" in skipped[1].reason
     assert "truncated" in skipped[2].reason
@@ -133,11 +133,11 @@ def test_an4_is_split_as_espnet_does(an4: Path, tmp_path: Path) -> None:
 
 
 def test_an4_audio_is_flac_with_the_same_samples(an4: Path, tmp_path: Path) -> None:
-    found, skipped = read("an4", an4.parent, "test", tmp_path)
-    assert [(u.id, u.text) for u in found] == [("fbbb-cen1-b", "P I T T"), ("fbbb-cen2-b", "YES")]
+    actual, skipped = read("an4", an4.parent, "test", tmp_path)
+    assert [(u.id, u.text) for u in actual] == [("fbbb-cen1-b", "P I T T"), ("fbbb-cen2-b", "YES")]
     assert [s.id for s in skipped] == ["an4_test.transcription:5", "fbbb-cen3-b", "cen9-fbbb-b"]
-    samples, rate = soundfile.read(found[0].audio, dtype="int16")
-    assert (Path(found[0].audio).suffix, rate) == (".flac", 16000)
+    samples, rate = soundfile.read(actual[0].audio, dtype="int16")
+    assert (Path(actual[0].audio).suffix, rate) == (".flac", 16000)
     np.testing.assert_array_equal(samples, (prompt("digits-1") * 32768).astype(np.int16))
 
 
@@ -174,8 +174,8 @@ def test_folder(tmp_path: Path) -> None:
     shutil.copy(SENTENCES / "sense-0880.flac", corpus / "train/latin.flac")
     (corpus / "train/lonely.txt").write_text("words")
 
-    found, skipped = read("folder", corpus, "train", tmp_path / "out")
-    by_id = {u.id: u for u in found}
+    actual, skipped = read("folder", corpus, "train", tmp_path / "out")
+    by_id = {u.id: u for u in actual}
     assert sorted(by_id) == ["ann-one_two", "stereo", "x"]
     ann = by_id["ann-one_two"]
     assert (ann.text, ann.speaker, ann.duration) == ("He was not an ill disposed young man.", "ann", 2.99)
@@ -224,15 +224,15 @@ def kaldi(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("subset", ["train", "dev"])
 def test_kaldi_directories_are_read_as_lhotse_reads_them(kaldi: Path, tmp_path: Path, subset: str) -> None:
-    found, skipped = read("kaldi", kaldi, subset, tmp_path / "out")
+    actual, skipped = read("kaldi", kaldi, subset, tmp_path / "out")
     assert skipped == []
     _, supervisions, _ = lhotse.kaldi.load_kaldi_data_dir(kaldi / subset, 16000)
     expected = {s.id: (s.text, s.speaker, s.start, s.duration) for s in supervisions}
-    assert {u.id: (u.text, u.speaker, u.start, u.duration) for u in found} == {
+    assert {u.id: (u.text, u.speaker, u.start, u.duration) for u in actual} == {
         name: (text, speaker, start, pytest.approx(duration, abs=1e-3))
         for name, (text, speaker, start, duration) in expected.items()
     }
-    for u in found:
+    for u in actual:
         np.testing.assert_allclose(
             read_audio(u.audio, 16000, u.start, u.duration)[:5000], prompt(u.id)[:5000], atol=1e-4
         )
@@ -245,8 +245,8 @@ def test_kaldi_runs_no_command_and_survives_bad_lines(kaldi: Path, tmp_path: Pat
         file.write("u1 evil 0 1\nu2 all 0\nu3 nowhere 0 1\nu4 all 900 901\nu5 all 0 -1\n")
     with (train / "text").open("a") as file:
         file.write("".join(f"u{n} words\n" for n in range(1, 5)) + "u9 words\n")
-    found, skipped = read("kaldi", kaldi, "train", tmp_path / "out")
-    assert [u.id for u in found] == list(WORDS)
+    actual, skipped = read("kaldi", kaldi, "train", tmp_path / "out")
+    assert [u.id for u in actual] == list(WORDS)
     assert [s.id for s in skipped] == ["u1", "u2", "u3", "u4", "u5", "u9"]
     assert "not run" in skipped[0].reason
     assert "no line in text" in skipped[4].reason
@@ -271,13 +271,13 @@ def test_jsonl(tmp_path: Path) -> None:
     ]
     lines = [json.dumps(entry) for entry in entries] + ["{broken", ""]
     (tmp_path / "train.jsonl").write_text("\n".join(lines))
-    found, skipped = read("jsonl", tmp_path, "train", tmp_path / "out")
-    assert [(u.id, u.text, u.start, u.duration) for u in found[:2]] == [
+    actual, skipped = read("jsonl", tmp_path, "train", tmp_path / "out")
+    assert [(u.id, u.text, u.start, u.duration) for u in actual[:2]] == [
         ("sense-0880", "he was", 0.0, 2.99),
         ("sense-0890-0000500", "unless", 0.5, 1.25),
     ]
-    assert (found[2].id, found[2].speaker) == ("mine", "a")
-    assert Path(found[2].audio).is_relative_to(tmp_path / "out")
+    assert (actual[2].id, actual[2].speaker) == ("mine", "a")
+    assert Path(actual[2].audio).is_relative_to(tmp_path / "out")
     assert [s.id for s in skipped] == [f"train.jsonl:{n}" for n in range(4, 11)]
     assert "no key 'text'" in skipped[1].reason
     with pytest.raises(DataError, match=r"no dev\.jsonl"):
@@ -292,9 +292,9 @@ def test_jsonl_of_other_toolkits(tmp_path: Path) -> None:
         {"path": sentence, "transcript": "three", "duration": 1},
     ]
     (tmp_path / "dev.json").write_text("\n".join(map(json.dumps, entries)))
-    found, skipped = read("jsonl", tmp_path, "dev", tmp_path / "out")
+    actual, skipped = read("jsonl", tmp_path, "dev", tmp_path / "out")
     assert skipped == []
-    assert [(u.id, u.text, u.speaker, u.start, u.duration) for u in found] == [
+    assert [(u.id, u.text, u.speaker, u.start, u.duration) for u in actual] == [
         ("sense-0880", "one", "ann", 0.0, 2.99),
         ("sense-0880-0000250", "two", "7", 0.25, 2.74),
         ("sense-0880-0000000", "three", "", 0.0, 1.0),
@@ -320,8 +320,8 @@ def test_a_table_with_a_header(tmp_path: Path) -> None:
         "eve\tclips/hello-world.opus\thello\t1",
     ]
     (tmp_path / "dev.tsv").write_bytes("\ufeff{}\r\n".format("\r\n".join(lines)).encode())
-    found, skipped = read("table", tmp_path, "dev", tmp_path / "out")
-    assert [(u.id, u.text, u.speaker) for u in found] == [
+    actual, skipped = read("table", tmp_path, "dev", tmp_path / "out")
+    assert [(u.id, u.text, u.speaker) for u in actual] == [
         ("digits-1", 'say "one"', "ann"),
         ("digits-2", "two", "bob"),
         ("digits-3", "three", "bob"),
@@ -355,10 +355,10 @@ def test_tables_of_many_kinds(tmp_path: Path, name: str, lines: list[str], texts
         (tmp_path / "wavs").mkdir(exist_ok=True)
         shutil.copy(PROMPTS / f"audio/{word}.opus", tmp_path / "wavs")
     (tmp_path / name).write_text("\n".join(lines) + "\n")
-    found, skipped = read("table", tmp_path, Path(name).stem, tmp_path / "out")
-    assert ([u.text for u in found], skipped) == (texts, [])
+    actual, skipped = read("table", tmp_path, Path(name).stem, tmp_path / "out")
+    assert ([u.text for u in actual], skipped) == (texts, [])
     expected = ["u1"] if name == "named.csv" else [f"digits-{n}" for n in range(1, 1 + len(texts))]
-    assert [u.id for u in found] == expected
+    assert [u.id for u in actual] == expected
 
 
 def test_subsets_in_a_column(tmp_path: Path) -> None:
@@ -394,8 +394,8 @@ def test_folders_are_speakers_where_they_part(tmp_path: Path, paths: list[str], 
         (tmp_path / "in" / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(SENTENCES / "sense-0880.flac", tmp_path / "in" / path)
         (tmp_path / "in" / path).with_suffix(".txt").write_text("words")
-    found, _ = read("folder", tmp_path / "in", ".", tmp_path / "out")
-    assert {u.audio.removeprefix(f"{tmp_path}/in/"): u.speaker for u in found} == dict(
+    actual, _ = read("folder", tmp_path / "in", ".", tmp_path / "out")
+    assert {u.audio.removeprefix(f"{tmp_path}/in/"): u.speaker for u in actual} == dict(
         zip(paths, speakers, strict=True)
     )
 
@@ -443,13 +443,13 @@ def test_the_table_is_light_to_import() -> None:
 
 
 def sentences() -> list[Utterance]:
-    found = []
+    actual = []
     for line in (SENTENCES / "transcripts.txt").read_text().splitlines():
         name, text = line.split("\t")
         path = str(SENTENCES / f"{name}.flac")
-        found.append(Utterance(name, path, 0.0, audio_info(path).duration, text, "austen"))
-    found.append(Utterance("part", found[0].audio, 1.25, 2.5, 'überhaupt 😀 "quoted"', ""))
-    return found
+        actual.append(Utterance(name, path, 0.0, audio_info(path).duration, text, "austen"))
+    actual.append(Utterance("part", actual[0].audio, 1.25, 2.5, 'überhaupt 😀 "quoted"', ""))
+    return actual
 
 
 def test_manifest_round_trip_is_exact_and_repeatable(tmp_path: Path) -> None:

@@ -51,16 +51,16 @@ def test_probabilities_are_those_of_the_ngram_model(model: NgramModel, trigram: 
     assert trigram.probs[:, :, 0].abs().max() == 0, "blank is never a next token"
     for sentence in (*SENTENCES[:-1], [3, 2, 1, 1, 2, 3]):
         tokens = torch.tensor([[*sentence, 0, 0]])
-        found = trigram.score(tokens, torch.tensor([len(sentence)]))
-        assert float(found) == pytest.approx(scored(model, sentence), abs=1e-5)
+        actual = trigram.score(tokens, torch.tensor([len(sentence)]))
+        assert float(actual) == pytest.approx(scored(model, sentence), abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_sum_and_gradient_are_those_of_every_string(trigram: TokenTrigram, seed: int) -> None:
     log_probs = log_posteriors(2, 5, 5, seed=seed)  # id 4 is the end token, which CTC never gives
     lens = [5, 3]
-    found = trigram.log_sum(log_probs, torch.tensor(lens))
-    torch.autograd.backward(found.sum())
+    actual = trigram.log_sum(log_probs, torch.tensor(lens))
+    torch.autograd.backward(actual.sum())
     assert log_probs.grad is not None
     for row, length in enumerate(lens):
         posteriors = log_probs.detach()[row, :length, :4].double().numpy()
@@ -76,7 +76,7 @@ def test_sum_and_gradient_are_those_of_every_string(trigram: TokenTrigram, seed:
                 )
             )
 
-        assert float(found[row].detach()) == pytest.approx(total(posteriors), abs=1e-4)
+        assert float(actual[row].detach()) == pytest.approx(total(posteriors), abs=1e-4)
         if seed < 2:
             for place in np.ndindex(posteriors.shape):
                 moved = posteriors.copy()
@@ -89,9 +89,9 @@ def test_sum_and_gradient_are_those_of_every_string(trigram: TokenTrigram, seed:
 
 def test_long_utterances_neither_overflow_nor_vanish(trigram: TokenTrigram) -> None:
     log_probs = log_posteriors(2, 3000, 5)
-    found = trigram.log_sum(10 * log_probs, torch.tensor([3000, 0]))
-    assert torch.isfinite(found).all()
-    assert float(found[1].detach()) == pytest.approx(float(trigram.ends[0, 0].log())), "nothing was said"
+    actual = trigram.log_sum(10 * log_probs, torch.tensor([3000, 0]))
+    assert torch.isfinite(actual).all()
+    assert float(actual[1].detach()) == pytest.approx(float(trigram.ends[0, 0].log())), "nothing was said"
 
 
 def test_the_loss_is_the_transcripts_share(trigram: TokenTrigram) -> None:

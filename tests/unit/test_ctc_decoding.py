@@ -130,14 +130,16 @@ def test_wide_beam_is_exact(kind: str, vocab: int, frames: int) -> None:
     for seed in range(8):
         log_probs = KINDS[kind](seed, frames, vocab)
         total, best = enumerate_paths(log_probs)
-        found = beam_search(log_probs, beam_size=BEAM_OF_EVERYTHING, nbest=BEAM_OF_EVERYTHING)
-        assert {hypothesis.tokens: hypothesis.score for hypothesis in found} == pytest.approx(total, abs=1e-9)
-        assert len(found) == len(total)
-        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
-        for hypothesis in found:
+        actual = beam_search(log_probs, beam_size=BEAM_OF_EVERYTHING, nbest=BEAM_OF_EVERYTHING)
+        assert {hypothesis.tokens: hypothesis.score for hypothesis in actual} == pytest.approx(
+            total, abs=1e-9
+        )
+        assert len(actual) == len(total)
+        assert [h.score for h in actual] == sorted((h.score for h in actual), reverse=True)
+        for hypothesis in actual:
             assert hypothesis.parts == {"ctc": hypothesis.score}
             assert path_score(log_probs, hypothesis) == pytest.approx(best[hypothesis.tokens], abs=1e-9)
-        assert beam_search(log_probs, beam_size=BEAM_OF_EVERYTHING)[0].score == found[0].score
+        assert beam_search(log_probs, beam_size=BEAM_OF_EVERYTHING)[0].score == actual[0].score
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -156,21 +158,21 @@ def test_narrow_beam_equals_dictionary_search(kind: str, beam_size: int) -> None
     """Prefixes leave narrow beams and come back, with and without their children still there."""
     for seed in range(6):
         log_probs = KINDS[kind](seed, 40, 4 + seed)
-        found = beam_search(log_probs, beam_size=beam_size, nbest=beam_size)
+        actual = beam_search(log_probs, beam_size=beam_size, nbest=beam_size)
         expected = dictionary_search(log_probs, beam_size)
-        assert [h.tokens for h in found] == [tokens for tokens, _ in expected]
-        assert [h.score for h in found] == pytest.approx([score for _, score in expected], abs=1e-9)
+        assert [h.tokens for h in actual] == [tokens for tokens, _ in expected]
+        assert [h.score for h in actual] == pytest.approx([score for _, score in expected], abs=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["flat", "peaky"])
 def test_times_confidence_and_order_of_longer_utterances(kind: str) -> None:
     log_probs = KINDS[kind](7, 300, 20)
-    found = beam_search(log_probs, beam_size=20, nbest=20)
+    actual = beam_search(log_probs, beam_size=20, nbest=20)
     greedy = greedy_search(log_probs)
-    assert found[0].score >= greedy.score
-    assert len({h.tokens for h in found}) == 20
-    assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
-    for hypothesis in [*found, greedy]:
+    assert actual[0].score >= greedy.score
+    assert len({h.tokens for h in actual}) == 20
+    assert [h.score for h in actual] == sorted((h.score for h in actual), reverse=True)
+    for hypothesis in [*actual, greedy]:
         assert (np.diff(hypothesis.times.ravel()) >= 0).all()
         assert path_score(log_probs, hypothesis) <= hypothesis.score + 1e-6
         assert hypothesis.confidence == pytest.approx(math.exp(hypothesis.score / len(hypothesis.tokens)))

@@ -85,14 +85,14 @@ def test_wide_beam_is_exact(kind: str, frames: int, weights: tuple[float, float]
         search = CtcLexiconSearch(
             tokens, lexicon, lm, lm_weight=lm_weight, word_bonus=word_bonus, nbest=5000, **EXACT
         )
-        found = decode(search, log_probs)
+        actual = decode(search, log_probs)
         expected = every_sentence(log_probs, lexicon, separator, lm, lm_weight, word_bonus)
-        assert {tuple(word for word, _, _ in h.words or ()): h.score for h in found} == pytest.approx(
+        assert {tuple(word for word, _, _ in h.words or ()): h.score for h in actual} == pytest.approx(
             {words: score for words, (score, _) in expected.items()}, abs=1e-4
         )
-        assert len(found) == len(expected)
-        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
-        for h in found:
+        assert len(actual) == len(expected)
+        assert [h.score for h in actual] == sorted((h.score for h in actual), reverse=True)
+        for h in actual:
             assert h.words is not None
             words = tuple(word for word, _, _ in h.words)
             assert h.tokens == expected[words][1]
@@ -124,9 +124,9 @@ def test_second_pass_is_the_best_of_every_sentence(kind: str, share: float) -> N
     for words, (ctc, _) in every_sentence(log_probs, lexicon, separator, lm, 0.0, bonus).items():
         theirs = float(LikesWords().log_probs([" ".join(words)])[0])
         expected[words] = ctc + 0.9 * ((1 - share) * lm.log_prob(words) + share * theirs)
-    found = {tuple(word for word, _, _ in h.words or ()): h.score for h in decode(search, log_probs)}
+    actual = {tuple(word for word, _, _ in h.words or ()): h.score for h in decode(search, log_probs)}
     best = sorted(expected, key=lambda words: -expected[words])[:30]
-    assert found == pytest.approx({words: expected[words] for words in best}, abs=1e-4)
+    assert actual == pytest.approx({words: expected[words] for words in best}, abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["chars", "phones"])
@@ -143,17 +143,17 @@ def test_a_long_utterance_is_ordered_in_stretches(kind: str) -> None:
     (whole,) = search(np.concatenate(parts)[None], np.array([23]), 0.1)[:1]
     second = second._replace(seconds=0.9)
     search = CtcLexiconSearch(tokens, lexicon, language_model(kind), nbest=40, second=second, **EXACT)
-    (found,) = search(np.concatenate(parts)[None], np.array([23]), 0.1)[:1]
+    (actual,) = search(np.concatenate(parts)[None], np.array([23]), 0.1)[:1]
     cut = np.split(np.concatenate(parts), [7, 16])
     each = [search(part[None], np.array([len(part)]), 0.1)[0] for part in cut]
     sums = sorted((sum(h.score for h in choice) for choice in itertools.product(*each)), reverse=True)
-    np.testing.assert_allclose([h.score for h in found], sums[:40], atol=1e-4)
-    for h in found:
+    np.testing.assert_allclose([h.score for h in actual], sums[:40], atol=1e-4)
+    for h in actual:
         assert h.words is not None and all(list(h.tokens[b:e]) in lexicon[word] for word, b, e in h.words)
         assert (np.diff(h.times.ravel()) >= -1e-6).all() and (h.times <= 2.3 + 1e-6).all()
-    texts = [[word for word, _, _ in h.words or ()] for h in (found[0], *(nbest[0] for nbest in each))]
+    texts = [[word for word, _, _ in h.words or ()] for h in (actual[0], *(nbest[0] for nbest in each))]
     assert texts[0] == list(itertools.chain(*texts[1:]))
-    assert set(found[0].parts) == {"ctc", "lm", "rescorer"} and whole != found
+    assert set(actual[0].parts) == {"ctc", "lm", "rescorer"} and whole != actual
 
 
 def test_stretches_end_in_pauses() -> None:
@@ -195,8 +195,8 @@ def test_words_without_a_language_model_and_any_spelling_are_the_prefix_beam_sea
         known = ctc_prefix_beam_search(
             log_probs[None], np.array([60]), frame_seconds=1.0, beam_size=beam, nbest=beam
         )[0]
-        found = [tuple(search.graph.token[row[60 - n :]]) for row, n in zip(rows, lengths, strict=True)]
-        assert found[: len(known)] == [h.tokens for h in known]
+        actual = [tuple(search.graph.token[row[60 - n :]]) for row, n in zip(rows, lengths, strict=True)]
+        assert actual[: len(known)] == [h.tokens for h in known]
         assert scores[: len(known)] == pytest.approx([h.score for h in known], abs=1e-6)
     [best] = decode(search, log_probs)
     assert best.parts == {"ctc": best.score}
@@ -224,14 +224,14 @@ def test_a_full_beam_keeps_what_later_words_decide() -> None:
     log_probs = np.full((len(path), len(PHONED)), -20.0, np.float32)
     log_probs[np.arange(len(path)), path] = 0.0
     options: dict[str, Any] = {"beam_size": 30, "beam_threshold": math.inf}
-    [found] = decode(CtcLexiconSearch(PHONED, lexicon, lm, **options), log_probs)
-    assert [word for word, _, _ in found.words or ()][-2:] == rare
+    [actual] = decode(CtcLexiconSearch(PHONED, lexicon, lm, **options), log_probs)
+    assert [word for word, _, _ in actual.words or ()][-2:] == rare
     sentences = ([*words, *rare] for words in itertools.product([*lexicon][:5], repeat=5))
     best = max(map(lm.log_prob, sentences))
-    assert found.parts["lm"] == pytest.approx(best, abs=1e-5)
+    assert actual.parts["lm"] == pytest.approx(best, abs=1e-5)
     # For a list of hypotheses, the beam has to keep sequences that differ in their first words alone.
     listed = decode(CtcLexiconSearch(PHONED, lexicon, lm, nbest=30, **options), log_probs)
-    assert len(listed) > 5 and listed[0].score < found.score
+    assert len(listed) > 5 and listed[0].score < actual.score
 
 
 def clear_speech(seed: int, frames: int, sharpness: float) -> tuple[np.ndarray, list[str]]:

@@ -132,10 +132,12 @@ def names(count: int) -> list[str]:
     return [chr(ord("A") + index) for index in range(count)]
 
 
-def assert_is_the_reference(found: Found, log_probs: np.ndarray, beam: int, tolerance: float) -> None:
+def assert_is_the_reference(actual: Found, log_probs: np.ndarray, beam: int, tolerance: float) -> None:
     expected = prefix_beam_search(log_probs.astype(np.float64), beam, beam)
-    assert [tokens for tokens, _, _ in found] == [h.tokens for h in expected]
-    np.testing.assert_allclose([-score for _, score, _ in found], [h.score for h in expected], atol=tolerance)
+    assert [tokens for tokens, _, _ in actual] == [h.tokens for h in expected]
+    np.testing.assert_allclose(
+        [-score for _, score, _ in actual], [h.score for h in expected], atol=tolerance
+    )
 
 
 @pytest.mark.parametrize("kind", ["flat", "peaky", "with zeros"])
@@ -147,9 +149,9 @@ def test_beams_are_those_of_the_reference(kind: str) -> None:
         log_probs = log_posteriors(rng, frames, vocab, kind).astype(np.float32)
         logs = kind == "with zeros" or case % 2 == 0
         decoder = CTCBeamDecoder(names(vocab), beam_width=beam, log_probs_input=logs)
-        found = hypotheses(decoder.decode((log_probs if logs else np.exp(log_probs))[None]))
-        assert_is_the_reference(found, log_probs, beam, 1e-5)
-        longest = max(longest, len(found[0][0]))
+        actual = hypotheses(decoder.decode((log_probs if logs else np.exp(log_probs))[None]))
+        assert_is_the_reference(actual, log_probs, beam, 1e-5)
+        longest = max(longest, len(actual[0][0]))
     assert longest > 6
 
 
@@ -186,11 +188,11 @@ def test_a_wide_beam_with_a_language_model_is_exact(
         log_probs = log_posteriors(rng, frames, 4, "flat").astype(np.float32)
         strings = string_log_probabilities(log_probs.astype(np.float64))
         expected = {s: -p for s, p in strings.items() if may_begin(lm, labels, s)}
-        found = hypotheses(decoder.decode(log_probs[None]))
-        assert {tokens: score for tokens, score, _ in found} == pytest.approx(expected, abs=1e-5)
-        totals = [gain(lm, labels, tokens, alpha, beta) - score for tokens, score, _ in found]
+        actual = hypotheses(decoder.decode(log_probs[None]))
+        assert {tokens: score for tokens, score, _ in actual} == pytest.approx(expected, abs=1e-5)
+        totals = [gain(lm, labels, tokens, alpha, beta) - score for tokens, score, _ in actual]
         assert all(one > other - 1e-4 for one, other in pairwise(totals))
-    assert len(found) > 20 and (lm is CHARACTERS) == (len(found) == len(strings))
+    assert len(actual) > 20 and (lm is CHARACTERS) == (len(actual) == len(strings))
 
 
 @pytest.mark.parametrize(("alpha", "beta"), WEIGHTS)
@@ -209,11 +211,11 @@ def test_a_narrow_beam_with_a_language_model_keeps_what_its_scores_say(
             lambda tokens: may_begin(lm, labels, tokens),
             lambda tokens: gain(lm, labels, tokens, alpha, beta, ended=False),
         )
-        found = hypotheses(decoder.decode(log_probs[None]))
+        actual = hypotheses(decoder.decode(log_probs[None]))
         ranked = sorted(kept, key=lambda t: -np.logaddexp(*kept[t]) - gain(lm, labels, t, alpha, beta))
-        assert [tokens for tokens, _, _ in found] == ranked
+        assert [tokens for tokens, _, _ in actual] == ranked
         scores = [-np.logaddexp(*kept[tokens]) for tokens in ranked]
-        assert [score for _, score, _ in found] == pytest.approx(scores, abs=1e-4)
+        assert [score for _, score, _ in actual] == pytest.approx(scores, abs=1e-4)
 
 
 def test_weights_change_the_result_and_can_be_set_anew(tmp_path: Path) -> None:
@@ -223,14 +225,14 @@ def test_weights_change_the_result_and_can_be_set_anew(tmp_path: Path) -> None:
     texts = set()
     for alpha, beta in [*WEIGHTS, WEIGHTS[0]]:
         decoder.reset_params(alpha, beta)
-        found = hypotheses(decoder.decode(log_probs))
+        actual = hypotheses(decoder.decode(log_probs))
         fresh = CTCBeamDecoder("_ ab", path, alpha, beta, beam_width=20, log_probs_input=True)
-        assert found == hypotheses(fresh.decode(log_probs))
-        texts.add(found[0][0])
+        assert actual == hypotheses(fresh.decode(log_probs))
+        texts.add(actual[0][0])
     assert len(texts) > 2
     write_ngram(read_ngram(path), tmp_path / "lm.ngram")
     packed = CTCBeamDecoder("_ ab", tmp_path / "lm.ngram", alpha, beta, beam_width=20, log_probs_input=True)
-    assert hypotheses(packed.decode(log_probs)) == found
+    assert hypotheses(packed.decode(log_probs)) == actual
     assert (decoder.max_order(), decoder.dict_size(), decoder.character_based()) == (3, 4, False)
     characters = CTCBeamDecoder("_abc", CHARACTERS.write(tmp_path / "characters.arpa"))
     assert (characters.max_order(), characters.dict_size(), characters.character_based()) == (3, 0, True)
@@ -492,13 +494,13 @@ def test_the_original_finds_the_same() -> None:
     rng = np.random.default_rng(8)
     for beam in (2, 10, 50):
         probs = torch.from_numpy(np.stack([log_posteriors(rng, 60, 20, "peaky") for _ in range(4)])).float()
-        theirs, ours = (
+        theirs, computed = (
             kind(names(20), beam_width=beam, log_probs_input=True).decode(probs)
             for kind in (peer.CTCBeamDecoder, CTCBeamDecoder)
         )
         for b in range(4):
-            count = len(hypotheses(ours, b))
-            assert torch.equal(theirs[3][b, :count], ours[3][b, :count])
-            torch.testing.assert_close(theirs[1][b, :count], ours[1][b, :count], rtol=0, atol=1e-3)
-            length = int(ours[3][b, 0])
-            assert torch.equal(theirs[0][b, 0, :length], ours[0][b, 0, :length])
+            count = len(hypotheses(computed, b))
+            assert torch.equal(theirs[3][b, :count], computed[3][b, :count])
+            torch.testing.assert_close(theirs[1][b, :count], computed[1][b, :count], rtol=0, atol=1e-3)
+            length = int(computed[3][b, 0])
+            assert torch.equal(theirs[0][b, 0, :length], computed[0][b, 0, :length])

@@ -65,8 +65,8 @@ def test_exported_module_takes_any_batch(kind: str) -> None:
     exported = torch.export.export(frontend, example, dynamic_shapes=shapes).module()
     wave = torch.randn(2, 180_001) * 0.1  # more than one block of frames
     lens = torch.tensor([180_001, 100_000])
-    for found, expected in zip(exported(wave, lens), frontend(wave, lens), strict=True):
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    for actual, expected in zip(exported(wave, lens), frontend(wave, lens), strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-4, rtol=0)
 
 
 def utterances() -> list[np.ndarray]:
@@ -137,9 +137,9 @@ def padded() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("kind", ["global", "utterance", "none"])
 def test_normalisation_equals_numpy_and_ignores_padding(kind: str) -> None:
     feats, lens = padded()
-    found = Cmvn(kind, gathered())(feats, lens)
+    actual = Cmvn(kind, gathered())(feats, lens)
     every = np.concatenate(utterances())
-    for row, own in zip(found, utterances(), strict=True):
+    for row, own in zip(actual, utterances(), strict=True):
         over = {"global": every, "utterance": own, "none": None}[kind]
         expected = own if over is None else (own - over.mean(0)) / np.maximum(over.std(0), 0.01)
         np.testing.assert_allclose(row[: len(own)], expected, atol=1e-4)
@@ -151,15 +151,15 @@ def test_a_long_utterance_is_normalised_by_what_is_around(monkeypatch: pytest.Mo
     feats = torch.randn(3, 70, 4, generator=torch.Generator().manual_seed(1)).cumsum(1)
     feats[0, 30:35] = -9.0  # digital silence
     lens = torch.tensor([70, 20, 33])
-    found = Cmvn("utterance")(feats, lens)
+    actual = Cmvn("utterance")(feats, lens)
     for row, frames in enumerate(lens.tolist()):
         for frame in range(frames):
             begin = min(max(0, frame - 10), frames - 20)
             around = feats[row, begin : begin + 20]
             around = around[around.amax(1) > around.amin(1)]
             expected = (feats[row, frame] - around.mean(0)) / around.std(0, unbiased=False)
-            torch.testing.assert_close(found[row, frame], expected, rtol=1e-3, atol=1e-3)
-        assert (found[row, frames:] == 0).all()
+            torch.testing.assert_close(actual[row, frame], expected, rtol=1e-3, atol=1e-3)
+        assert (actual[row, frames:] == 0).all()
 
 
 def test_utterance_normalisation_of_no_frames() -> None:
@@ -187,9 +187,9 @@ def test_masks_keep_to_their_limits(
     config = AugmentConfig(
         time_masks=time_masks, time_width=time_width, freq_masks=freq_masks, freq_width=freq_width
     )
-    found = masked(frames, bins, seed, config)
-    assert torch.equal(found, masked(frames, bins, seed, config))
-    hidden = found == 0
+    actual = masked(frames, bins, seed, config)
+    assert torch.equal(actual, masked(frames, bins, seed, config))
+    hidden = actual == 0
     rows, columns = hidden.all(1), hidden.all(0)
     assert torch.equal(hidden, rows[:, None] | columns)
     if not columns.all():
@@ -217,11 +217,11 @@ def test_masking_leaves_its_input_alone() -> None:
 def test_speed_changes_length_and_pitch_of_a_sine(factor: float) -> None:
     rate, hz = 16000, 440
     wave = np.sin(2 * np.pi * hz * np.arange(8000) / rate).astype(np.float32)
-    found = speed_perturb(wave, factor, rate)
-    assert found.dtype == np.float32
-    assert len(found) == round(8000 / factor)
-    expected = np.sin(2 * np.pi * hz * factor * np.arange(len(found)) / rate)
-    np.testing.assert_allclose(found[500:-500], expected[500:-500], atol=1e-3)
+    actual = speed_perturb(wave, factor, rate)
+    assert actual.dtype == np.float32
+    assert len(actual) == round(8000 / factor)
+    expected = np.sin(2 * np.pi * hz * factor * np.arange(len(actual)) / rate)
+    np.testing.assert_allclose(actual[500:-500], expected[500:-500], atol=1e-3)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 5, 16001])
@@ -247,12 +247,12 @@ def distorted(feats: torch.Tensor, seed: int, **settings: float) -> torch.Tensor
 @pytest.mark.parametrize("kind", ["fbank", "mel"])
 def test_volume_is_that_of_a_louder_recording(kind: str, sentence: np.ndarray) -> None:
     feats = energies(sentence, kind)
-    found = [distorted(feats, seed, volume_db=12.0) for seed in range(20)]
-    decibel = [float((louder - feats).mean()) / (math.log(10) / 10) for louder in found]
+    actual = [distorted(feats, seed, volume_db=12.0) for seed in range(20)]
+    decibel = [float((louder - feats).mean()) / (math.log(10) / 10) for louder in actual]
     assert -12 <= min(decibel) < -6 and 6 < max(decibel) <= 12
     expected = energies(sentence * 10 ** (decibel[0] / 20), kind)
     loud = feats > -8  # bands near the floor of the logarithm keep it
-    torch.testing.assert_close(found[0][loud], expected[loud], atol=0.01, rtol=0)
+    torch.testing.assert_close(actual[0][loud], expected[loud], atol=0.01, rtol=0)
 
 
 def test_noise_has_the_level_asked_for(sentence: np.ndarray) -> None:
@@ -272,9 +272,9 @@ def test_noise_flutters_as_that_of_a_recording(sentence: np.ndarray) -> None:
     real = energies(rng.normal(0, 0.01, 16000 * 5))
     silence = torch.full_like(real, -30.0)
     silence[0] = 0.0  # the level that the noise is measured by
-    ours = distorted(silence, 1, noise_share=1.0)[1:]
-    trend = ours.mean(dim=0)
-    assert 0.3 < float((ours - trend).std() / (real - real.mean(dim=0)).std()) < 3
+    computed = distorted(silence, 1, noise_share=1.0)[1:]
+    trend = computed.mean(dim=0)
+    assert 0.3 < float((computed - trend).std() / (real - real.mean(dim=0)).std()) < 3
 
 
 @pytest.mark.parametrize("kind", ["fbank", "mel"])
@@ -303,14 +303,14 @@ def test_another_vocal_tract_moves_a_tone(kind: str) -> None:
 
 def test_speakers_are_drawn_evenly(sentence: np.ndarray) -> None:
     feats, centres = energies(sentence), filter_centres(FeatureConfig())
-    found = [
+    actual = [
         distort(feats, torch.Generator().manual_seed(seed), AugmentConfig(warp=0.1), centres)
         for seed in range(40)
     ]
-    shift = [float((f.mean(dim=0) - feats.mean(dim=0))[40:60].mean()) for f in found]
+    shift = [float((f.mean(dim=0) - feats.mean(dim=0))[40:60].mean()) for f in actual]
     assert min(shift) < 0 < max(shift)
     again = distort(feats, torch.Generator().manual_seed(0), AugmentConfig(warp=0.1), centres)
-    assert torch.equal(again, found[0]) and not torch.equal(found[0], found[1])
+    assert torch.equal(again, actual[0]) and not torch.equal(actual[0], actual[1])
 
 
 def test_echo_decays_as_in_a_room(sentence: np.ndarray) -> None:
@@ -325,8 +325,8 @@ def test_echo_decays_as_in_a_room(sentence: np.ndarray) -> None:
     click = torch.full((100, 80), -30.0)
     click[0] = 0.0
     for seed in range(20):
-        found = distorted(click, seed, reverb_share=1.0, reverb_frames=40).exp().mean(dim=1)
-        steps = (found[2:6] / found[1:5]).log10() * 10
+        actual = distorted(click, seed, reverb_share=1.0, reverb_frames=40).exp().mean(dim=1)
+        steps = (actual[2:6] / actual[1:5]).log10() * 10
         assert (steps < -60 / 40 + 0.1).all() and float(steps.std()) < 0.05, "so many dB a frame at least"
-        assert 10**-1.51 < float(found[1:].sum()) < 1.0
+        assert 10**-1.51 < float(actual[1:].sum()) < 1.0
     assert torch.equal(distorted(click, 0), click)

@@ -44,8 +44,8 @@ def durations(frames: int, parts: int, shortest: int) -> Iterator[list[tuple[int
 def test_spans_grow_over_short_gaps_and_leave_silence_in_long_ones() -> None:
     spans = np.array([[2, 3], [4, 5], [20, 22], [22, 23]])
     # Output frames of 40 ms; the gap of 40 ms is shared, that of 600 is not, and neighbours stay.
-    found = extend(0.04 * spans, 1.0)
-    np.testing.assert_allclose(found, [[0.02, 0.14], [0.14, 0.36], [0.74, 0.88], [0.88, 1.0]])
+    actual = extend(0.04 * spans, 1.0)
+    np.testing.assert_allclose(actual, [[0.02, 0.14], [0.14, 0.36], [0.74, 0.88], [0.88, 1.0]])
     assert extend(spans[:0], 0.1).shape == (0, 2)
     little = extend(0.08 * spans[:2], 2.0, before=0.02, after=0.04)
     np.testing.assert_allclose(little, [[0.14, 0.28], [0.30, 0.44]])
@@ -58,13 +58,13 @@ def test_extended_spans_are_in_order_and_hold_what_was_given() -> None:
             RNG.choice(outputs + 1, 2 * int(RNG.integers(1, (outputs + 1) // 2 + 1)), replace=False)
         )
         times = step * edges.reshape(-1, 2)
-        found = extend(times, step * outputs)
-        assert (found[:, 0] <= times[:, 0]).all() and (found[:, 1] >= times[:, 1]).all()
-        assert (np.diff(found.ravel()) >= 0).all() and found.min() >= 0 and found.max() <= step * outputs
+        actual = extend(times, step * outputs)
+        assert (actual[:, 0] <= times[:, 0]).all() and (actual[:, 1] >= times[:, 1]).all()
+        assert (np.diff(actual.ravel()) >= 0).all() and actual.min() >= 0 and actual.max() <= step * outputs
         gaps = times[1:, 0] - times[:-1, 1]
-        assert ((found[1:, 0] > found[:-1, 1]) == (gaps > 0.22001)).all()
+        assert ((actual[1:, 0] > actual[:-1, 1]) == (gaps > 0.22001)).all()
         frames = math.ceil(100 * step * outputs)
-        in_frames = np.rint(100 * found).astype(int)
+        in_frames = np.rint(100 * actual).astype(int)
         labels = frame_labels(in_frames, range(1, len(times) + 1), frames)
         assert [np.flatnonzero(labels == u + 1)[0] for u in range(len(times))] == in_frames[:, 0].tolist()
 
@@ -120,12 +120,12 @@ def spiky(tokenizer: Tokenizer, frames: int, spikes: dict[int, str]) -> np.ndarr
 def test_text_is_aligned_to_feature_frames() -> None:
     tokenizer = CharTokenizer.build(TextConfig(), ["HI ABE"], Path())
     log_probs = spiky(tokenizer, 40, {3: "H", 4: "I", 6: "<space>", 20: "A", 21: "B", 24: "E"})
-    found = align_text(log_probs, "HI ABE", tokenizer, 158, frames_per_output=4)
-    assert [tokenizer.tokens[token] for token in found.tokens] == [*"HIABE"]
-    assert found.words == [("HI", 0, 2), ("ABE", 2, 5)]
-    assert found.spans.tolist() == [[6, 16], [16, 36], [74, 84], [84, 92], [92, 116]]
-    assert found.confidence == pytest.approx(np.full(5, math.exp(log_probs[3].max())))
-    assert found.score == pytest.approx(log_probs.max(axis=1).sum(), rel=1e-5)
+    actual = align_text(log_probs, "HI ABE", tokenizer, 158, frames_per_output=4)
+    assert [tokenizer.tokens[token] for token in actual.tokens] == [*"HIABE"]
+    assert actual.words == [("HI", 0, 2), ("ABE", 2, 5)]
+    assert actual.spans.tolist() == [[6, 16], [16, 36], [74, 84], [84, 92], [92, 116]]
+    assert actual.confidence == pytest.approx(np.full(5, math.exp(log_probs[3].max())))
+    assert actual.score == pytest.approx(log_probs.max(axis=1).sum(), rel=1e-5)
     nothing = align_text(log_probs, "", tokenizer, 158, frames_per_output=4)
     assert nothing.tokens == nothing.words == [] and nothing.spans.shape == (0, 2)
     with pytest.raises(DataError, match="no path of 3 frames"):
@@ -138,13 +138,13 @@ def test_what_is_decoded_is_where_the_aligner_puts_it() -> None:
     log_probs = spiky(tokenizer, 40, spikes)
     aligned = align_text(log_probs, "HI ABE", tokenizer, 160, frames_per_output=4)
     [hypotheses] = ctc_greedy_search(log_probs[None], np.array([40]), frame_seconds=0.04)
-    found = make_transcript("a", "a.wav", 1.6, 5.0, hypotheses, tokenizer)
-    ours = [(word.text, word.start, word.end) for word in found.words]
-    assert ours == [("HI", 5.06, 5.36), ("ABE", 5.74, 6.16)]
-    assert [begin for _, begin, _ in ours] == [5 + aligned.spans[u, 0] / 100 for u in (0, 2)]
-    assert [end for _, _, end in ours] == [5 + aligned.spans[u, 1] / 100 for u in (1, 4)]
-    assert [token.text for token in found.tokens if token.text == "<space>"] == ["<space>"] * 3
-    times = [time for token in found.tokens for time in (token.start, token.end)]
+    actual = make_transcript("a", "a.wav", 1.6, 5.0, hypotheses, tokenizer)
+    computed = [(word.text, word.start, word.end) for word in actual.words]
+    assert computed == [("HI", 5.06, 5.36), ("ABE", 5.74, 6.16)]
+    assert [begin for _, begin, _ in computed] == [5 + aligned.spans[u, 0] / 100 for u in (0, 2)]
+    assert [end for _, _, end in computed] == [5 + aligned.spans[u, 1] / 100 for u in (1, 4)]
+    assert [token.text for token in actual.tokens if token.text == "<space>"] == ["<space>"] * 3
+    times = [time for token in actual.tokens for time in (token.start, token.end)]
     assert times == sorted(times) and times[-1] <= 6.6
     emitted = make_transcript("a", "a.wav", 1.6, 0.0, hypotheses, tokenizer, peaky=False)
     assert [(word.start, word.end) for word in emitted.words] == [(0.12, 0.2), (0.8, 1.0)]
@@ -196,9 +196,9 @@ def test_files_of_labels(tmp_path: Path, name: str) -> None:
     raw = (tmp_path / name).read_bytes()
     text = (gzip.decompress(raw) if name.endswith("gz") else raw).decode()
     assert text.splitlines()[0].split()[1:] == [NAMES.names[label] for label in content["u0"]]
-    found = dict(read_labels(tmp_path / name, NAMES, {id: len(labels) for id, labels in content.items()}))
-    assert found.keys() == content.keys()
-    assert all((found[id] == content[id]).all() and found[id].dtype == np.int16 for id in content)
+    actual = dict(read_labels(tmp_path / name, NAMES, {id: len(labels) for id, labels in content.items()}))
+    assert actual.keys() == content.keys()
+    assert all((actual[id] == content[id]).all() and actual[id].dtype == np.int16 for id in content)
     assert [id for id, _ in read_labels(tmp_path / name, NAMES, {"u1": 1})] == ["u1"]
     assert collect_labels(tmp_path / name) == NAMES
     (tmp_path / "course").write_text("a [SIL] AH [SIL]\n")
@@ -261,7 +261,7 @@ def test_decoding_finds_the_best_of_all_segmentations() -> None:
                     if min(changes, default=0) > -np.inf:
                         total = sum(scores[b:e, c].sum() for c, (b, e) in zip(labels, spans, strict=True))
                         totals[labels, tuple(spans)] = total + bigram_weight * sum(map(float, changes))
-        (found,) = viterbi(
+        (actual,) = viterbi(
             log_probs[None],
             [frames],
             log_priors=priors,
@@ -270,15 +270,15 @@ def test_decoding_finds_the_best_of_all_segmentations() -> None:
             prior_weight=prior_weight,
             bigram_weight=bigram_weight,
         )
-        assert found.score == pytest.approx(max(totals.values()), abs=1e-4)
-        assert sum(found.parts.values()) == pytest.approx(found.score)
+        assert actual.score == pytest.approx(max(totals.values()), abs=1e-4)
+        assert sum(actual.parts.values()) == pytest.approx(actual.score)
         likeliest = {
             tuple((c, *span) for c, span in zip(labels, spans, strict=True) if c)
             for (labels, spans), total in totals.items()
             if total > max(totals.values()) - 1e-4
         }
-        times = np.rint(100 * found.times).astype(int).tolist()
-        assert tuple((c, *span) for c, span in zip(found.tokens, times, strict=True)) in likeliest
+        times = np.rint(100 * actual.times).astype(int).tolist()
+        assert tuple((c, *span) for c, span in zip(actual.tokens, times, strict=True)) in likeliest
 
 
 def test_without_priors_bigram_and_durations_decoding_is_greedy() -> None:
@@ -329,8 +329,8 @@ def _greedy(log_probs: np.ndarray, lens: Sequence[int]) -> object:
 def test_impossible_labels_are_never_decoded() -> None:
     log_probs = posteriors(12, 3)
     log_probs[:, 1] = -np.inf
-    (found,) = viterbi(log_probs[None], [12])
-    assert 1 not in found.tokens and math.isfinite(found.score)
+    (actual,) = viterbi(log_probs[None], [12])
+    assert 1 not in actual.tokens and math.isfinite(actual.score)
 
 
 def test_forced_alignment_is_the_best_of_all() -> None:
@@ -339,23 +339,23 @@ def test_forced_alignment_is_the_best_of_all() -> None:
         frames = int(RNG.integers(max(1, count), 9))
         shortest = int(RNG.integers(1, 4))
         labels = RNG.integers(1, classes, count).tolist()
-        places = [place for place in range(count + 1) if RNG.random() < 0.6] if count else [0]
+        positions = [place for place in range(count + 1) if RNG.random() < 0.6] if count else [0]
         log_probs, priors = posteriors(frames, classes), posteriors(1, classes)[0]
         scores = log_probs.astype(np.float64) - 0.5 * priors
         least = max(1, min(shortest, frames // max(1, count)))
         best = -math.inf
-        for chosen in product((False, True), repeat=len(places)):
-            silent = {place for place, is_there in zip(places, chosen, strict=True) if is_there}
+        for chosen in product((False, True), repeat=len(positions)):
+            silent = {place for place, is_there in zip(positions, chosen, strict=True) if is_there}
             row = [c for u in range(count + 1) for c in ([0] if u in silent else []) + labels[u : u + 1]]
             for spans in durations(frames, len(row), least) if row else []:
                 best = max(best, sum(scores[b:e, c].sum() for c, (b, e) in zip(row, spans, strict=True)))
-        found = hmm_align(
-            log_probs, labels, breaks=places, log_priors=priors, prior_weight=0.5, min_frames=shortest
+        actual = hmm_align(
+            log_probs, labels, breaks=positions, log_priors=priors, prior_weight=0.5, min_frames=shortest
         )
-        assert found.score == pytest.approx(best, abs=1e-4)
-        assert scores[np.arange(frames), found.labels].sum() == pytest.approx(best, abs=1e-4)
-        assert (frame_labels(found.spans, labels, frames) == found.labels).all()
-        assert all(end - begin >= least for begin, end in found.spans)
+        assert actual.score == pytest.approx(best, abs=1e-4)
+        assert scores[np.arange(frames), actual.labels].sum() == pytest.approx(best, abs=1e-4)
+        assert (frame_labels(actual.spans, labels, frames) == actual.labels).all()
+        assert all(end - begin >= least for begin, end in actual.spans)
 
 
 def test_alignment_that_cannot_be() -> None:

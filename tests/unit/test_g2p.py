@@ -75,7 +75,7 @@ def test_alignment_agrees_with_every_alignment_counted_out() -> None:
     probs = rng.dirichlet(np.ones(size))
     counts = np.zeros(size)
     total = expected_counts(entries, probs, counts)
-    found, lengths = best_alignments(entries, np.log(probs))
+    actual, lengths = best_alignments(entries, np.log(probs))
 
     names: dict[int, tuple[str, Pronunciation]] = {}
     expected: dict[Any, float] = defaultdict(float)
@@ -98,9 +98,9 @@ def test_alignment_agrees_with_every_alignment_counted_out() -> None:
             for index in numbers_:
                 expected[index] += weight / whole
         best = max(weights, key=lambda path: weights[path])
-        assert tuple(found[at : at + lengths[place]]) == best
+        assert tuple(actual[at : at + lengths[place]]) == best
         at += lengths[place]
-    assert len(set(names.values())) == len(names) and at == len(found)
+    assert len(set(names.values())) == len(names) and at == len(actual)
     assert total == pytest.approx(likelihood)
     wanted = np.zeros(size)
     wanted[list(expected)] = list(expected.values())
@@ -143,11 +143,11 @@ def test_search_agrees_with_every_sequence_of_graphones(order: int) -> None:
     assert {len(letters) for letters, _ in model._pieces} == {1, 2}
     for word in ("AB", "XAB", "BBAX", "A", "XXBA"):
         expected = every_pronunciation(model, word)
-        found = model.pronounce(word, nbest=2000, beam=2000)
-        assert len(found) == len(expected) > (len(word) > 2)
-        np.testing.assert_allclose([p for _, p in found], [p for _, p in expected], atol=1e-4)
+        actual = model.pronounce(word, nbest=2000, beam=2000)
+        assert len(actual) == len(expected) > (len(word) > 2)
+        np.testing.assert_allclose([p for _, p in actual], [p for _, p in expected], atol=1e-4)
         by_phones = dict(expected)
-        assert all(by_phones[phones] == pytest.approx(p, abs=1e-4) for phones, p in found)
+        assert all(by_phones[phones] == pytest.approx(p, abs=1e-4) for phones, p in actual)
 
 
 def test_all_pronunciations_of_all_short_words_have_probability_one_at_most() -> None:
@@ -167,18 +167,18 @@ def error_rate(pairs: Sequence[tuple[Pronunciation, list[Pronunciation]]]) -> fl
 
 def test_unseen_words_are_said_mostly_right(split: tuple[G2p, list[str]], lexicon: Lexicon) -> None:
     model, unseen = split
-    found = {word: model.pronounce(word, nbest=5) for word in unseen}
-    first = [(ways[0][0], lexicon.words[word]) for word, ways in found.items()]
+    actual = {word: model.pronounce(word, nbest=5) for word in unseen}
+    first = [(ways[0][0], lexicon.words[word]) for word, ways in actual.items()]
     assert error_rate(first) < 0.11
     one_of_five = [
         (
             min((phones for phones, _ in ways), key=lambda p: error_rate([(p, lexicon.words[w])])),
             lexicon.words[w],
         )
-        for w, ways in found.items()
+        for w, ways in actual.items()
     ]
     assert error_rate(one_of_five) < 0.04
-    for ways in found.values():
+    for ways in actual.values():
         scores = [score for _, score in ways]
         assert scores == sorted(scores, reverse=True) and len({phones for phones, _ in ways}) == len(ways)
 

@@ -53,13 +53,13 @@ def read(source: Path, name: str, out: Path) -> tuple[list[Utterance], list[Skip
 
 
 def test_utterances_are_those_lhotse_reads(corpus: Path, tmp_path: Path) -> None:
-    found, skipped = read(corpus, "dev-clean", tmp_path)
+    actual, skipped = read(corpus, "dev-clean", tmp_path)
     peer = lhotse.recipes.prepare_librispeech(corpus, dataset_parts="dev-clean")["dev-clean"]
     lengths = {recording.id: recording.duration for recording in peer["recordings"]}
     expected = {s.id: (s.text, s.speaker, lengths[s.id]) for s in peer["supervisions"]}
-    assert {u.id: (u.text, u.speaker, u.duration) for u in found} == expected
-    assert (len(found), skipped) == (5, [])
-    assert all(Path(u.audio).is_relative_to(corpus) for u in found), "FLAC is read where it is"
+    assert {u.id: (u.text, u.speaker, u.duration) for u in actual} == expected
+    assert (len(actual), skipped) == (5, [])
+    assert all(Path(u.audio).is_relative_to(corpus) for u in actual), "FLAC is read where it is"
 
 
 def test_any_subset_and_the_folder_as_a_whole_can_be_read(corpus: Path, tmp_path: Path) -> None:
@@ -81,12 +81,12 @@ def test_other_formats_are_converted_once(tmp_path: Path) -> None:
     shutil.copy(PROMPTS / "hello-world.opus", place / "7-1-0000.opus")
     (place / "7-1.trans.txt").write_text("7-1-0000 HELLO WORLD\n")
     for _ in range(2):
-        (found,), skipped = read(tmp_path / "corpus", "dev", tmp_path / "out")
-        assert Path(found.audio) == tmp_path / "out/dev/7/1/7-1-0000.opus.flac" and not skipped
-        made = Path(found.audio).stat().st_mtime_ns
-    assert made == Path(found.audio).stat().st_mtime_ns
-    assert audio_info(found.audio).format == "FLAC/PCM_16"
-    np.testing.assert_allclose(read_audio(found.audio), read_audio(place / "7-1-0000.opus"), atol=2**-15)
+        (actual,), skipped = read(tmp_path / "corpus", "dev", tmp_path / "out")
+        assert Path(actual.audio) == tmp_path / "out/dev/7/1/7-1-0000.opus.flac" and not skipped
+        made = Path(actual.audio).stat().st_mtime_ns
+    assert made == Path(actual.audio).stat().st_mtime_ns
+    assert audio_info(actual.audio).format == "FLAC/PCM_16"
+    np.testing.assert_allclose(read_audio(actual.audio), read_audio(place / "7-1-0000.opus"), atol=2**-15)
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     with (place / "19-198.trans.txt").open("a") as file:
         file.write("\n19-198-0002 EMPTY\n19-198-0003\n19-198-0004 UNHEARD\n19-198-0000 AGAIN\n../../x OUT\n")
     (tmp_path / "dev/4406/16883/4406-16883.trans.txt").write_bytes(b"4406-16883-0000 caf\xe9\n")
-    found, skipped = read(tmp_path, "dev", tmp_path / "out")
-    assert [u.id for u in found] == ["19-198-0000", "19-227-0000", "19-227-0001"]
-    assert found[0].text == TEXTS[0]
+    actual, skipped = read(tmp_path, "dev", tmp_path / "out")
+    assert [u.id for u in actual] == ["19-198-0000", "19-227-0000", "19-227-0001"]
+    assert actual[0].text == TEXTS[0]
     reasons = {s.id: s.reason for s in skipped}
-    told = {
+    output = {
         "19-198-0009": "audio without a transcript",
         "19-198-0000.wav": "second audio file",
         "19-198-0001": "truncated",
@@ -117,8 +117,8 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
         "4406-16883.trans.txt": "not UTF-8",
         "4406-16883-0000": "audio without a transcript",
     }
-    assert len(skipped) == len(reasons) == len(told)
-    assert {name for name in told if told[name] in reasons[name]} == set(told)
+    assert len(skipped) == len(reasons) == len(output)
+    assert {name for name in output if output[name] in reasons[name]} == set(output)
 
 
 # ---- where it comes from

@@ -54,24 +54,24 @@ def read(source: Path, out: Path, rate: int = 16000) -> tuple[dict[str, list[Utt
     return {name: list(prepare(source, name, out, rate, skipped)) for name in SUBSETS}, skipped
 
 
-def texts(found: dict[str, list[Utterance]]) -> dict[str, str]:
-    return {u.id: u.text for name in SUBSETS for u in found[name]}
+def texts(actual: dict[str, list[Utterance]]) -> dict[str, str]:
+    return {u.id: u.text for name in SUBSETS for u in actual[name]}
 
 
 def test_texts_and_lengths_are_those_lhotse_reads(lj: Path, tmp_path: Path) -> None:
-    found, skipped = read(lj, tmp_path)
+    actual, skipped = read(lj, tmp_path)
     assert skipped == []
     peer = lhotse.recipes.prepare_ljspeech(lj)
-    assert texts(found) == {s.id: s.custom["normalized_text"] for s in peer["supervisions"]}
+    assert texts(actual) == {s.id: s.custom["normalized_text"] for s in peer["supervisions"]}
     lengths = {r.id: r.duration for r in peer["recordings"]}
-    for utterance in (u for name in SUBSETS for u in found[name]):
+    for utterance in (u for name in SUBSETS for u in actual[name]):
         assert utterance.duration == pytest.approx(lengths[utterance.id], abs=1 / 16000)
         assert (utterance.start, utterance.speaker) == (0.0, "LJ")
 
 
 def test_audio_is_resampled_once_or_left_alone(lj: Path, tmp_path: Path) -> None:
-    found, _ = read(lj, tmp_path)
-    first = found["train"][0]
+    actual, _ = read(lj, tmp_path)
+    first = actual["train"][0]
     assert Path(first.audio) == tmp_path / f"{first.id}.flac"
     wave = read_audio(first.audio)
     expected = read_audio(lj / "wavs" / f"{first.id}.wav", 16000)
@@ -121,11 +121,11 @@ def test_too_few_utterances_are_refused(lj: Path, tmp_path: Path) -> None:
 def test_copies_with_two_fields_bom_and_carriage_returns(tmp_path: Path) -> None:
     lines = [f"{name}|{text.split('|')[0]}\r\n" for name, text in zip(NAMES, TEXTS, strict=True)]
     lines[3] = f"{NAMES[3]}|only|\r\n"
-    found, skipped = read(corpus(tmp_path / "lj", lines, "utf-8-sig"), tmp_path / "out")
+    actual, skipped = read(corpus(tmp_path / "lj", lines, "utf-8-sig"), tmp_path / "out")
     assert skipped == []
-    assert texts(found)[NAMES[0]] == '"And" Mr. Dashwood, then'
-    assert texts(found)[NAMES[1]] == "born in 1775"
-    assert texts(found)[NAMES[3]] == "only"
+    assert texts(actual)[NAMES[0]] == '"And" Mr. Dashwood, then'
+    assert texts(actual)[NAMES[1]] == "born in 1775"
+    assert texts(actual)[NAMES[3]] == "only"
 
 
 def test_what_cannot_be_used_is_named_once(lj: Path, tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_what_cannot_be_used_is_named_once(lj: Path, tmp_path: Path) -> None:
     whole = (copy / "wavs/LJ001-0002.wav").read_bytes()
     (copy / "wavs/LJ001-0002.wav").write_bytes(whole[: len(whole) // 2])
     (copy / "wavs/._LJ001-0001.wav").write_bytes(b"of macOS")
-    found, skipped = read(copy, tmp_path / "out")
-    assert [u.id for name in SUBSETS for u in found[name]] == [NAMES[0], *NAMES[2:]]
-    assert texts(found)[NAMES[0]].startswith('"And"')
+    actual, skipped = read(copy, tmp_path / "out")
+    assert [u.id for name in SUBSETS for u in actual[name]] == [NAMES[0], *NAMES[2:]]
+    assert texts(actual)[NAMES[0]].startswith('"And"')
     reasons = {s.id: s.reason for s in skipped}
     assert len(reasons) == len(skipped) == 7
     assert {name for name in reasons if name.startswith("metadata")} == {
@@ -178,8 +178,8 @@ def test_normalised_texts_are_in_the_alphabet_but_for_accents_and_two_field_digi
     lj: Path, tmp_path: Path
 ) -> None:
     allowed = set(ALPHABETS["english"]) | {" "}
-    found, _ = read(lj, tmp_path)
-    written = {name: normalize(text, "english") for name, text in texts(found).items()}
+    actual, _ = read(lj, tmp_path)
+    written = {name: normalize(text, "english") for name, text in texts(actual).items()}
     assert written[NAMES[0]] == "AND MISTER DASHWOOD THEN"
     assert written[NAMES[1]] == "BORN IN SEVENTEEN SEVENTY FIVE"
     assert written[NAMES[3]] == "A MORE A AMIABLE WOMAN"

@@ -53,24 +53,24 @@ def test_a_short_recording_is_decoded_as_one(recognizer: Recognizer) -> None:
 
 
 def test_a_long_recording_is_what_its_pieces_are(recognizer: Recognizer, long: Path) -> None:
-    found = recognizer.transcribe(long)
+    actual = recognizer.transcribe(long)
     parts, begin = [], 0.0
     for wave in cut_at_pauses([read_audio(long)], RATE, 8.0):
         parts.append(alone(recognizer, wave, long, begin))
         begin += len(wave) / RATE
     assert len(parts) >= 4
-    assert found.seconds == pytest.approx(len(read_audio(long)) / RATE, abs=0.01)
-    assert found.text == " ".join(part.text for part in parts if part.text)
-    assert [w.text for w in found.words] == [w.text for part in parts for w in part.words]
-    assert [t.text for t in found.tokens] == [t.text for part in parts for t in part.tokens]
+    assert actual.seconds == pytest.approx(len(read_audio(long)) / RATE, abs=0.01)
+    assert actual.text == " ".join(part.text for part in parts if part.text)
+    assert [w.text for w in actual.words] == [w.text for part in parts for w in part.words]
+    assert [t.text for t in actual.tokens] == [t.text for part in parts for t in part.tokens]
     expected = [time for part in parts for token in part.tokens for time in (token.start, token.end)]
-    times = [time for token in found.tokens for time in (token.start, token.end)]
+    times = [time for token in actual.tokens for time in (token.start, token.end)]
     assert times == pytest.approx(expected, abs=0.041)  # no later than its piece's end
     assert times == sorted(times)
     weights = [part.seconds for part in parts]
     mean = np.average([part.confidence for part in parts], weights=weights)
-    assert found.confidence == pytest.approx(mean, abs=2e-3)
-    assert found.nbest == []
+    assert actual.confidence == pytest.approx(mean, abs=2e-3)
+    assert actual.nbest == []
 
 
 def test_threads_change_nothing(recognizer: Recognizer, long: Path, experiment: Path) -> None:
@@ -101,10 +101,10 @@ def test_an_error_in_the_middle_is_the_files(recognizer: Recognizer, long: Path,
 
 def test_parts_of_files_are_never_cut(recognizer: Recognizer, long: Path) -> None:
     part = Utterance("part", str(long), 1.0, 20.0, "", "")
-    [found] = recognizer.transcribe_many([part])
-    assert isinstance(found, Transcript)
-    assert found.nbest and found.seconds == 20.0
-    assert found.text == alone(recognizer, read_audio(long)[RATE : 21 * RATE], long).text
+    [actual] = recognizer.transcribe_many([part])
+    assert isinstance(actual, Transcript)
+    assert actual.nbest and actual.seconds == 20.0
+    assert actual.text == alone(recognizer, read_audio(long)[RATE : 21 * RATE], long).text
 
 
 def test_no_more_is_read_than_is_about_to_be_decoded(recognizer: Recognizer) -> None:
@@ -139,8 +139,8 @@ def test_samples_are_decoded_like_their_file(
     soundfile.write(path, np.stack([wave, wave / 2], 1)[:, :channels], rate)
     expected = recognizer.transcribe(path)
     for kind in ("float32", "float64", "int16", "int32"):
-        found = recognizer.transcribe(soundfile.read(path, dtype=kind))
-        assert found == replace(expected, id="", audio="")
+        actual = recognizer.transcribe(soundfile.read(path, dtype=kind))
+        assert actual == replace(expected, id="", audio="")
 
 
 @pytest.mark.parametrize(

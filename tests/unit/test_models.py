@@ -37,15 +37,16 @@ def test_mask_matches_lengths() -> None:
 
 def test_bilstm_equals_torch_on_packed_sequences() -> None:
     torch.manual_seed(0)
-    ours = BiLSTM(5, 4)
+    actual = BiLSTM(5, 4)
     theirs = torch.nn.LSTM(5, 4, batch_first=True, bidirectional=True)
     theirs.load_state_dict(
-        dict(ours.ahead.state_dict().items()) | {k + "_reverse": v for k, v in ours.back.state_dict().items()}
+        dict(actual.ahead.state_dict().items())
+        | {k + "_reverse": v for k, v in actual.back.state_dict().items()}
     )
     x, lens = torch.randn(3, 7, 5), torch.tensor([7, 4, 1])
     packed = torch.nn.utils.rnn.pack_padded_sequence(x, lens, batch_first=True)
     expected, _ = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)
-    torch.testing.assert_close(mask_padding(ours(x, lens), lens), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(mask_padding(actual(x, lens), lens), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_pairs_are_concatenated_and_none_is_skipped() -> None:

@@ -39,11 +39,11 @@ def test_every_sample_is_in_one_piece(
     samples: int, seconds: float, block: int, rate: int, loudness: list[float]
 ) -> None:
     wave = np.resize(noise(1), samples) * np.resize(np.repeat(loudness, 777), samples).astype(np.float32)
-    found = pieces(wave, seconds, block, rate)
-    np.testing.assert_array_equal(np.concatenate(found), wave)
+    actual = pieces(wave, seconds, block, rate)
+    np.testing.assert_array_equal(np.concatenate(actual), wave)
     most = max(round(seconds * rate), round(0.02 * rate))
-    assert all(0 < len(piece) <= most for piece in found)
-    assert all(len(piece) >= (most // round(0.01 * rate)) // 2 * round(0.01 * rate) for piece in found[:-1])
+    assert all(0 < len(piece) <= most for piece in actual)
+    assert all(len(piece) >= (most // round(0.01 * rate)) // 2 * round(0.01 * rate) for piece in actual[:-1])
 
 
 def test_short_recordings_stay_whole_to_the_sample() -> None:
@@ -75,8 +75,8 @@ def test_blocks_do_not_matter() -> None:
 def test_read_sentences_are_cut_between_them() -> None:
     silence = np.zeros(RATE, np.float32)
     wave = np.concatenate([x for p in sorted(SENTENCES.glob("*.flac")) for x in (read_audio(p), silence)])
-    found = pieces(wave, 12.0)
-    cuts = np.cumsum([len(piece) for piece in found])[:-1]
+    actual = pieces(wave, 12.0)
+    cuts = np.cumsum([len(piece) for piece in actual])[:-1]
     assert len(cuts) >= 2
     assert all(not wave[cut - 1000 : cut + 1000].any() for cut in cuts)
 

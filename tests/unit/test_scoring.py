@@ -350,6 +350,6 @@ def test_counts_equal_sclite(tmp_path: Path) -> None:
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     line = next(line for line in shown.splitlines() if "Sum" in line)
     total = score_files(tmp_path / "ref.trn", tmp_path / "hyp.trn", bootstrap=0).total
-    ours = (total.correct, total.substitutions, total.deletions, total.insertions, total.errors)
-    counts = (total.sentences, total.reference, *ours, total.sentences_wrong)
+    actual = (total.correct, total.substitutions, total.deletions, total.insertions, total.errors)
+    counts = (total.sentences, total.reference, *actual, total.sentences_wrong)
     assert [int(n) for n in line.replace("|", " ").split()[1:]] == list(counts)

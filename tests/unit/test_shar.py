@@ -46,14 +46,14 @@ def prepared(folder: Path, rate: int, skipped: list[Skipped]) -> list[Utterance]
 
 def test_every_supervision_is_an_utterance(shar: Path) -> None:
     skipped: list[Skipped] = []
-    found = prepared(shar, 16000, skipped)
-    assert [u.id for u in found] == ["one", "two", *(path.stem for path in FILES[1:-1])]
+    actual = prepared(shar, 16000, skipped)
+    assert [u.id for u in actual] == ["one", "two", *(path.stem for path in FILES[1:-1])]
     assert [s.reason for s in skipped] == ["no supervision"]
-    assert [u.text for u in found[:2]] == ["the first part", "the second"] and found[2].speaker == "s"
+    assert [u.text for u in actual[:2]] == ["the first part", "the second"] and actual[2].speaker == "s"
     for utterance, expected in (
-        (found[0], read_audio(FILES[0], 16000, 0.0, 2.0)),
-        (found[1], read_audio(FILES[0], 16000, 2.5, 1.5)),
-        (found[2], read_audio(FILES[1], 16000)),
+        (actual[0], read_audio(FILES[0], 16000, 0.0, 2.0)),
+        (actual[1], read_audio(FILES[0], 16000, 2.5, 1.5)),
+        (actual[2], read_audio(FILES[1], 16000)),
     ):
         wave = read_audio(utterance.audio, 16000, utterance.start, utterance.duration)
         np.testing.assert_array_equal(wave, expected)
@@ -76,11 +76,11 @@ def test_parts_of_recordings(tmp_path: Path) -> None:
         cuts.append(cut.truncate(offset=0.5, duration=2.0))
     (tmp_path / "train").mkdir()
     CutSet.from_cuts(cuts).to_shar(tmp_path / "train", fields={"recording": "wav"}, shard_size=2)
-    found = prepared(tmp_path, 16000, [])
-    for utterance, cut in zip(found, CutSet.from_shar(in_dir=tmp_path / "train"), strict=True):
+    actual = prepared(tmp_path, 16000, [])
+    for utterance, cut in zip(actual, CutSet.from_shar(in_dir=tmp_path / "train"), strict=True):
         assert utterance.duration == pytest.approx(cut.duration)
-        ours = read_audio(utterance.audio, 16000, utterance.start, utterance.duration)
-        np.testing.assert_allclose(ours, cut.load_audio()[0], atol=1e-4)
+        computed = read_audio(utterance.audio, 16000, utterance.start, utterance.duration)
+        np.testing.assert_allclose(computed, cut.load_audio()[0], atol=1e-4)
 
 
 def test_damage_is_named(shar: Path) -> None:

@@ -83,8 +83,8 @@ def test_damerau_levenshtein_against_a_search_over_all_edits() -> None:
 
 def test_mean_over_utterances() -> None:
     references = {"u1": "A B", "u2": "C", "u3": ""}
-    found = similarity(references, {"u1": "A", "u3": "", "stray": "X"})
-    assert found == pytest.approx(
+    actual = similarity(references, {"u1": "A", "u3": "", "stray": "X"})
+    assert actual == pytest.approx(
         {
             "jaccard": (1 / 2 + 0 + 1) / 3,
             "cosine": (2**-0.5 + 0 + 1) / 3,

@@ -135,15 +135,15 @@ def test_words_of_characters_have_the_right_places() -> None:
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_subwords_agree_with_sentencepiece(kind: str, tmp_path: Path) -> None:
-    ours = build_tokenizer(TextConfig(tokenizer=kind, vocab_size=150), TEXTS)
+    actual = build_tokenizer(TextConfig(tokenizer=kind, vocab_size=150), TEXTS)
     again = build_tokenizer(TextConfig(tokenizer=kind, vocab_size=150), TEXTS)
-    ours.save(tmp_path)
+    actual.save(tmp_path)
     theirs = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "sentencepiece.model"))
-    assert len(ours.tokens) == 150 and ours.tokens == again.tokens
+    assert len(actual.tokens) == 150 and actual.tokens == again.tokens
     for text in TEXTS[::20]:
-        ids = ours.encode(text)
-        assert [ours.tokens[i] for i in ids] == theirs.encode(text, out_type=str)
-        assert ours.decode(ids) == theirs.decode([i - 1 for i in ids])
+        ids = actual.encode(text)
+        assert [actual.tokens[i] for i in ids] == theirs.encode(text, out_type=str)
+        assert actual.decode(ids) == theirs.decode([i - 1 for i in ids])
 
 
 @pytest.mark.parametrize(("size", "hint"), [(100_000, "at most"), (8, "at least")])

@@ -226,13 +226,13 @@ def test_consistency_is_the_divergence_of_each_frame() -> None:
     logits = torch.randn(4, 6, 5, generator=generator, dtype=torch.float64, requires_grad=True)
     lens = torch.tensor([6, 4, 6, 4])
     log_probs = logits.log_softmax(dim=2)
-    found = consistency_loss(log_probs, lens)
+    actual = consistency_loss(log_probs, lens)
     p = log_probs.detach().exp().numpy()
     for row, other in ((0, 2), (1, 3), (2, 0), (3, 1)):
         frames = slice(0, int(lens[row]))
         expected = (p[other, frames] * np.log(p[other, frames] / p[row, frames])).sum()
-        assert float(found[row].detach()) == pytest.approx(expected)
-    torch.autograd.backward(found.sum())
+        assert float(actual[row].detach()) == pytest.approx(expected)
+    torch.autograd.backward(actual.sum())
     # The other view is a target: the gradient is the difference of the posteriors, as of a cross-entropy.
     assert logits.grad is not None
     difference = p[0] - p[2]

@@ -57,18 +57,18 @@ def test_every_set_has_its_utterances_and_their_words(
 ) -> None:
     assert {name: size for name, (size, _) in SUBSETS.items()} == SIZES
     for subset, ids in SETS.items():
-        found, skipped = read(trees[layout], subset, tmp_path)
-        assert [u.id for u in found] == ids.split()
-        assert {u.id: normalize(u.text, "english") for u in found} == {id: TEXTS[id] for id in ids.split()}
-        assert all(u.speaker == u.id[:3] and u.start == 0 for u in found)
-        notice = f"{len(found)} utterances found; the whole set has {SIZES[subset]}"
+        actual, skipped = read(trees[layout], subset, tmp_path)
+        assert [u.id for u in actual] == ids.split()
+        assert {u.id: normalize(u.text, "english") for u in actual} == {id: TEXTS[id] for id in ids.split()}
+        assert all(u.speaker == u.id[:3] and u.start == 0 for u in actual)
+        notice = f"{len(actual)} utterances found; the whole set has {SIZES[subset]}"
         assert skipped == [Skipped(subset, notice)]
 
 
 def test_audio_is_flac_with_the_same_samples(trees: dict[str, Path], tmp_path: Path) -> None:
-    found, _ = read(trees["discs"], "test_dev93", tmp_path)
+    actual, _ = read(trees["discs"], "test_dev93", tmp_path)
     recordings = {said.id: said.recording for said in SAID}
-    for utterance in found:
+    for utterance in actual:
         assert utterance.audio == str(tmp_path / f"{utterance.id}.flac")
         heard, rate = soundfile.read(utterance.audio, dtype="int16")
         np.testing.assert_array_equal(heard, samples(recordings[utterance.id]))
@@ -79,8 +79,8 @@ def test_audio_is_flac_with_the_same_samples(trees: dict[str, Path], tmp_path: P
 def test_short_names(alias: str, trees: dict[str, Path], tmp_path: Path) -> None:
     role = "train" if alias.startswith("si") else "test"
     assert ALIASES[alias] == f"{role}_{alias}"
-    found, _ = read(trees["merged"], alias, tmp_path)
-    assert [u.id for u in found] == SETS[f"{role}_{alias}"].split()
+    actual, _ = read(trees["merged"], alias, tmp_path)
+    assert [u.id for u in actual] == SETS[f"{role}_{alias}"].split()
 
 
 def test_a_whole_set_is_not_remarked_upon(
@@ -166,16 +166,16 @@ def test_shortened_audio_is_expanded_once_into_flac(tmp_path: Path, monkeypatch:
     recordings = {said.id: said.recording for said in SAID}
     log = stand_in(tmp_path)
     monkeypatch.setenv("PATH", str(log.parent / "bin"))
-    found, skipped = read(source, "eval92", tmp_path / "out")
-    assert (len(found), len(skipped)) == (2, 1)
-    for utterance in found:
+    actual, skipped = read(source, "eval92", tmp_path / "out")
+    assert (len(actual), len(skipped)) == (2, 1)
+    for utterance in actual:
         assert Path(utterance.audio).suffix == ".flac"
         heard, _ = soundfile.read(utterance.audio, dtype="int16")
         np.testing.assert_array_equal(heard, samples(recordings[utterance.id]))
     calls = log.read_text().split()
     assert [Path(call).stem for call in calls] == ["440c0201", "441c0202"]
     monkeypatch.setenv("PATH", "/nowhere")
-    assert read(source, "eval92", tmp_path / "out")[0] == found
+    assert read(source, "eval92", tmp_path / "out")[0] == actual
 
 
 def test_without_sph2pipe_shortened_discs_are_refused_by_its_name(
@@ -219,9 +219,9 @@ def test_what_cannot_be_used_is_named(tree: Path, tmp_path: Path) -> None:
     put(dots / "02c/02cc0200.dot", b"folder eight (02cc0201)\ncaf\xe9 (02cc0202)\n")
     index = tree / "11-13.1/wsj0/doc/indices/train/tr_s_wv1.ndx"
     put(index, index.read_bytes() + b"wsj0/si_tr_s/01i/01ic0201.wv1\n11_1_1:wsj0/si_tr_s/46b/46bc0101.wv1\n")
-    found, skipped = read(tree, "si284", tmp_path)
-    assert [u.id for u in found] == ["01ic020a", "46bc0101", "46bc0102", "46bc0103"]
-    assert found[0].text == "bad) call"
+    actual, skipped = read(tree, "si284", tmp_path)
+    assert [u.id for u in actual] == ["01ic020a", "46bc0101", "46bc0102", "46bc0103"]
+    assert actual[0].text == "bad) call"
     reasons = {entry.id: entry.reason for entry in skipped}
     assert next(iter(reasons)) == "train_si284"  # before all others, where it is seen
     assert "4 utterances found" in reasons.pop("train_si284")
@@ -245,10 +245,10 @@ def test_the_disc_that_the_index_names_comes_first(tree: Path, tmp_path: Path) -
     ]
     for path, content in copies:
         put(tree / path, content)
-    found, _ = read(tree, "eval92", tmp_path / "a")
-    assert [u.id for u in found] == SETS["test_eval92"].split()
+    actual, _ = read(tree, "eval92", tmp_path / "a")
+    assert [u.id for u in actual] == SETS["test_eval92"].split()
     original = next(said for said in SAID if said.id == "440c0201").recording
-    np.testing.assert_allclose(read_audio(found[0].audio), samples(original) / 32768, atol=2**-15)
+    np.testing.assert_allclose(read_audio(actual[0].audio), samples(original) / 32768, atol=2**-15)
     for subset in ("test_eval93", "dev_dt_20"):
         assert [u.id for u in read(tree, subset, tmp_path / "a")[0]] == SETS[subset].split()
         assert len(read(tree, subset, tmp_path / "a")[1]) == 1
@@ -263,9 +263,9 @@ def test_audio_may_have_been_converted(trees: dict[str, Path], tmp_path: Path) -
     for path in copy.rglob("*.wv1"):
         soundfile.write(path.with_suffix(".wav"), (read_audio(path) * 32768).astype(np.int16), 16000)
         path.unlink()
-    found, _ = read(copy, "si284", tmp_path / "out")
-    assert [u.id for u in found] == SETS["train_si284"].split()
-    assert {Path(u.audio).suffix for u in found} == {".wav"}  # read where it is
+    actual, _ = read(copy, "si284", tmp_path / "out")
+    assert [u.id for u in actual] == SETS["train_si284"].split()
+    assert {Path(u.audio).suffix for u in actual} == {".wav"}  # read where it is
 
 
 def test_unknown_subsets_and_folders_without_the_corpus_are_refused(

@@ -31,12 +31,12 @@ def frames_missing(sound: soundfile.SoundFile, head: bytes) -> int:
         head: its first `HEAD_BYTES`.
     """
     if sound.format == "NIST":
-        return max(0, sphere_numbers(head).get("sample_count", 0) - sound.frames)
+        return max(0, sphere_numbers(head).get("sample_count", 0) - int(sound.frames))
     promise = _PROMISE.search(sound.extra_info)
     if promise is None or int(promise[1]) >= STREAMED:
         return 0
     promised, there = int(promise[1]), max(1, int(promise[2]))
-    return max(0, round(sound.frames * (promised - there) / there))
+    return max(0, round(int(sound.frames) * (promised - there) / there))
 
 
 def ends_within_page(file: BinaryIO) -> bool:

@@ -51,7 +51,9 @@ def align(
             break
         before = likelihood
     with np.errstate(divide="ignore"):
-        return best_alignments(entries, np.repeat([max(shape) for shape in SHAPES], kinds) * np.log(probs))
+        values = np.repeat([max(shape) for shape in SHAPES], kinds) * np.log(probs)
+    best: tuple[np.ndarray, np.ndarray] = best_alignments(entries, values)
+    return best
 
 
 def _entries(listed: Sequence[tuple[str, Pronunciation]], letters: str, sounds: Sequence[str]) -> Entries:

@@ -63,8 +63,10 @@ def number(shape: int, entries: Entries, i: int, j: int) -> int:
     if shape == 1:
         return a + letter * p + phone
     if shape == 2:
-        return a + a * p + (letter * p + phone) * p + entries.phones[j + 1]
-    return a + a * p + a * p * p + (letter * a + entries.letters[i + 1]) * p + phone
+        second: int = entries.phones[j + 1]
+        return a + a * p + (letter * p + phone) * p + second
+    following: int = entries.letters[i + 1]
+    return a + a * p + a * p * p + (letter * a + following) * p + phone
 
 
 @compiled

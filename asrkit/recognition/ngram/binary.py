@@ -156,7 +156,7 @@ class _Cursor:
         if not 1 <= width <= 4:
             raise ValueError(f"numbers of {width} bytes")
         planes = np.frombuffer(self(count * width), np.uint8).reshape(width, count)
-        numbers = planes[0].astype(np.int64)
+        numbers: np.ndarray = planes[0].astype(np.int64)
         for place, plane in enumerate(planes[1:], 1):
             numbers += plane.astype(np.int64) << 8 * place
         return numbers
@@ -168,8 +168,10 @@ class _Cursor:
             codes = self.numbers(count, _width(1 << bits))
             if (codes >= len(book)).any():
                 raise ValueError("a code that is not in its codebook")
-            return book[codes]
-        return self.numbers(count, 4).astype("<u4").view("<f4").astype(np.float32)
+            values: np.ndarray = book[codes]
+            return values
+        values = self.numbers(count, 4).astype("<u4").view("<f4").astype(np.float32)
+        return values
 
     def end(self) -> None:
         if self.at != len(self.content):

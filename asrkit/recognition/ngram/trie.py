@@ -105,7 +105,8 @@ class NgramModel:
 
     def find(self, nodes: np.ndarray, words: np.ndarray) -> np.ndarray:
         """The children int64[K] of `nodes` by `words`, both int[K]; -1 where none is, and for nodes of -1."""
-        return find(self.keys, nodes, words, len(self.words))
+        children: np.ndarray = find(self.keys, nodes, words, len(self.words))
+        return children
 
     def advance(self, contexts: np.ndarray, words: np.ndarray) -> np.ndarray:
         """The contexts int64[K] after `words` followed `contexts`, both int64[K]."""
@@ -114,7 +115,8 @@ class NgramModel:
         while (missing := nodes < 0).any():
             contexts[missing] = self.suffixes[contexts[missing]]
             nodes[missing] = self.find(contexts[missing], words[missing])
-        return self.contexts[nodes]
+        following: np.ndarray = self.contexts[nodes]
+        return following
 
     def next_log_probs(self, context: int) -> np.ndarray:
         """log p(word | context) of every word, float32[W]."""
@@ -162,7 +164,8 @@ class NgramModel:
             context, node = node[: len(ends)], self.find(node[: len(ends)], text[ends])
             backed_off = scores[ends] + np.where(context >= 0, self.backoffs[context], 0.0)
             scores[ends] = np.where(node >= 0, self.log_probs[node], backed_off)
-        return scores[text != BOS_ID]
+        words: np.ndarray = scores[text != BOS_ID]
+        return words
 
 
 def find(keys: np.ndarray, nodes: np.ndarray, words: np.ndarray, vocab: int) -> np.ndarray:

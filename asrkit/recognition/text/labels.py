@@ -104,7 +104,8 @@ class LabelCounts:
     @property
     def log_priors(self) -> np.ndarray:
         """float32[C], log share of the frames, with one frame added to every label."""
-        return np.log((self.frames + 1) / (self.frames + 1).sum()).astype(np.float32)
+        priors: np.ndarray = np.log((self.frames + 1) / (self.frames + 1).sum()).astype(np.float32)
+        return priors
 
     @property
     def log_bigram(self) -> np.ndarray:
@@ -114,7 +115,8 @@ class LabelCounts:
         """
         counts = self.changes + 1.0 - np.eye(len(self.frames))
         with np.errstate(divide="ignore"):
-            return np.log(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)).astype(np.float32)
+            bigram: np.ndarray = np.log(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+        return bigram.astype(np.float32)
 
     def save(self, path: Path | str) -> None:
         """Write the counts as JSON."""
