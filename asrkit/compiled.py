@@ -16,7 +16,7 @@ KERNELS: set[Callable[..., Any]] = set()
 class Announcement(event.Listener):
     """Tells a person at a terminal, once, why the first use of our loops on a machine takes seconds.
 
-    numba reports the loops of all code in the process; others are none of our business.
+    numba reports the loops of all code in the process; only those of asrkit are announced.
     """
 
     told = False

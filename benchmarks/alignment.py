@@ -3,7 +3,7 @@
     python benchmarks/alignment.py --model MODEL [--text-file TRN] [--limit N] [AUDIO…]
 
 pocketsphinx aligns with the hidden Markov model of US English that comes with it: no ground truth, but a kind
-of model that shares nothing with ours. Recordings that it or asrkit cannot align are named and left out. It
+of model that shares nothing with asrkit's. Recordings that it or asrkit cannot align are listed. It
 needs one environment with asrkit and `pip install pocketsphinx==5.1.1`.
 """
 
@@ -29,7 +29,7 @@ Times = list[tuple[str, float, float]]  # word, start and end in seconds
 
 
 def pocketsphinx(decoder: Decoder, wave: np.ndarray, text: str) -> Times:
-    """Words without silences; empty if there is no alignment."""
+    """Words without silences; empty without an alignment."""
     samples = (wave * 32767).astype(np.int16).tobytes()
     try:
         decoder.set_align_text(text.lower())
@@ -76,7 +76,7 @@ def main() -> None:
             break
     actual = 1000 * np.concatenate(differences)
     print(f"\n{len(differences)} recordings, {len(actual)} words, {seconds:.0f} s; differences in ms\n")
-    print("| boundary | median | 90th percentile | median of ours - theirs |\n|---|---:|---:|---:|")
+    print("| boundary | median | 90th percentile | median of asrkit - pocketsphinx |\n|---|---:|---:|---:|")
     for name, column in (("word starts", actual[:, 0]), ("word ends", actual[:, 1])):
         middle, high = np.percentile(np.abs(column), [50, 90])
         print(f"| {name} | {middle:.0f} | {high:.0f} | {np.median(column):+.0f} |")

@@ -1,6 +1,6 @@
 """A worked example: two small recognisers, trained on recorded words with nothing but this reference.
 
-Both hear the same log-mel frames and learn the characters spoken. They differ in what they must be told.
+Both see the same log-mel frames and learn the characters spoken. They differ in their labels.
 
 - `FrameClassifier`, a multilayer perceptron, learns from frames, so each frame needs a label. Nobody has
   written those down; the usual first guess, a *flat start*, gives every character an equal share of them.

@@ -31,7 +31,7 @@ ATTENTION = ("unit/test_attention.py", "reference/test_attention_models.py")
 
 
 class Bug(NamedTuple):
-    """`file` of the package in which `old`, which is there once, becomes `new`; `tests` should fail."""
+    """`file` of the package in which `old`, which occurs once, becomes `new`; `tests` should fail."""
 
     what: str
     file: str
@@ -203,7 +203,7 @@ BUGS = [
         ATTENTION,
     ),
     Bug(
-        "stacked frames: padding is heard",
+        "stacked frames: padding is encoded",
         "learning/models/subsampling.py",
         "x = mask_padding(x, lens)",
         "x = x.clone()",
@@ -269,7 +269,7 @@ BUGS = [
 
 
 def sources() -> dict[str, str]:
-    """The text of every file with a bug to plant. Exits when a text to replace is not there exactly once."""
+    """The text of every file with a bug to plant. Exits unless each text to replace occurs exactly once."""
     texts = {bug.file: (ROOT / "asrkit" / bug.file).read_text(encoding="utf-8") for bug in BUGS}
     for bug in BUGS:
         if (count := texts[bug.file].count(bug.old)) != 1:

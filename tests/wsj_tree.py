@@ -15,7 +15,7 @@ LAYOUTS = ("discs", "merged", "nested")
 
 
 class Said(NamedTuple):
-    """One utterance: its file on its disc, what is heard there, its transcript, and the words of that."""
+    """One utterance: its file on its disc, the recording, its transcript, and the words."""
 
     disc: str
     file: str
@@ -133,7 +133,7 @@ INDICES = {
     "13-32.1/wsj1/doc/indices/wsj1/eval/h2_p0.ndx": "13_32_1:wsj1/si_et_h2/4ob/4obc0301.wv1\n",
 }
 
-DOTS = {  # folder of the audio -> folder of the .dot files; where there is none, they lie beside it
+DOTS = {  # folder of the audio -> folder of the .dot files; by default beside it
     "wsj0/si_tr_s": "11-10.1/wsj0/transcrp/dots/si_tr_s",
     "wsj1/si_tr_s": "13-34.1/wsj1/trans/wsj1/si_tr_s",
     "WSJ1/SI_DT_20": "13-16.1/WSJ1/TRANS/SI_DT_20",

@@ -1,4 +1,4 @@
-"""Install the tested torch into this interpreter's environment: a CPU build where there is no NVIDIA GPU.
+"""Install the tested torch into this interpreter's environment: a CPU build without an NVIDIA GPU.
 
 On Linux pip alone takes a CUDA build with gigabytes of libraries even on a machine without a GPU. So this
 asks pip first what it would install; if that brings CUDA along for nothing, uv fetches the CPU build.

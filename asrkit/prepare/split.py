@@ -58,7 +58,7 @@ def hold_out(
         Part -> utterances, and what they do not share: ``speaker`` or ``recording``.
 
     Raises:
-        DataError: too few recordings for so many parts.
+        DataError: too few recordings for the parts.
     """
 
     def recording(utterance: Utterance) -> str:

@@ -159,20 +159,20 @@ def test_a_recipe_with_a_large_text(prompts: list[list[str]], asrkit: Run, tmp_p
     lm = load_lm(config.lm, folder / "lm", 30, "cpu")
     assert lm is not None and lm.ngram is not None
 
-    heard, unheard = (
+    seen, unseen = (
         [
             u.text.split()
             for u in read_manifest(next((tmp_path / "exp").glob(f"**/prepare-*/{name}.jsonl.gz")))
         ]
         for name in ("train", "dev")
     )
-    transcripts = {word for words in heard for word in words}
+    transcripts = {word for words in seen for word in words}
     every = estimate(prompts, 1).vocabulary
     every.sort(key=lambda word: -sum(words.count(word) for words in prompts))
     assert {*lm.ngram.vocabulary} == {*every[:30]} | transcripts
     assert not transcripts <= {*every[:30]}
     record = json.loads((folder / "lm" / "perplexity.json").read_text())
-    expected = estimate(prompts, 3, [0, 1], [*every[:30], *transcripts]).perplexity(unheard).including_oov
+    expected = estimate(prompts, 3, [0, 1], [*every[:30], *transcripts]).perplexity(unseen).including_oov
     assert record == {"unit": "word", "perplexity": pytest.approx(expected, rel=0.01), "lines": len(prompts)}
 
     write_arpa(lm.ngram, folder / "lm" / OLD_NGRAM)
@@ -193,10 +193,10 @@ def test_a_recipe_with_a_model_of_others(prompts: list[list[str]], asrkit: Run, 
     folder = tmp_path / "exp" / "small" / "default" / "lm"
     actual = read_ngram(folder / NGRAM)
     assert actual.words == theirs.words and actual.log_probs.tolist() == theirs.log_probs.tolist()
-    unheard = [
+    unseen = [
         u.text.split() for u in read_manifest(next((tmp_path / "exp").glob("**/prepare-*/dev.jsonl.gz")))
     ]
-    expected = theirs.perplexity(unheard).including_oov
+    expected = theirs.perplexity(unseen).including_oov
     assert json.loads((folder / "perplexity.json").read_text())["perplexity"] == pytest.approx(expected)
     assert "lm         done  up to date" in asrkit(*words, "--dry-run").err
 

@@ -125,10 +125,10 @@ def test_a_neural_model_is_trained_and_measured(kind: str, recipe: Path, asrkit:
     tokens = sum(len(recognizer.tokenizer.encode(text)) + 1 for text in texts)
     expected = math.exp(total_loss(network(folder, vocab), recognizer, texts) / tokens)
     assert record == {"unit": "token", "perplexity": pytest.approx(expected, rel=1e-4), "lines": 24}
-    heard = [u.text for u in read_manifest(folder / "check" / "train.jsonl.gz")]
+    train_texts = [u.text for u in read_manifest(folder / "check" / "train.jsonl.gz")]
     torch.manual_seed(recognizer.config.seed)  # with which the training began
     fresh = NeuralLm(neural_lm_shape(recognizer.config.lm), vocab)
-    losses = [total_loss(lm, recognizer, heard) for lm in (network(folder, vocab), fresh)]
+    losses = [total_loss(lm, recognizer, train_texts) for lm in (network(folder, vocab), fresh)]
     assert losses[0] < 0.95 * losses[1], "it has learnt something"
     again = asrkit(
         "train",

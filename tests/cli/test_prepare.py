@@ -146,11 +146,11 @@ def test_every_shape_becomes_a_recipe(name: str, tmp_path: Path, asrkit: Run) ->
     sets = manifests(tmp_path / "recipe")
     assert list(sets) == ["dev", "test", "train"]
     entries = [entry for actual in sets.values() for entry in actual]
-    heard = {
+    transcripts = {
         Path(e["audio_filepath"]).stem.split("-1-")[-1]: e["text"].lower().strip('"').replace(", so", "")
         for e in entries
     }
-    assert heard == {n: TEXTS[n] for n in SHORT}
+    assert transcripts == {n: TEXTS[n] for n in SHORT}
     assert len({e["id"] for e in entries}) == len(entries) == len(SHORT)
     for entry in entries:
         assert entry["duration"] == pytest.approx(soundfile.info(entry["audio_filepath"]).duration)

@@ -1,4 +1,4 @@
-"""recipes/librispeech on a small tree in LibriSpeech's layout, with whatever subsets and texts are there."""
+"""recipes/librispeech on a small tree in LibriSpeech's layout, with the subsets and texts that exist."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def follow(
 
 
 def spelt(model: Model, batches: list[Batch]) -> list[str]:
-    """What greedy decoding hears in every recording."""
+    """The greedy transcript of every recording."""
     words = []
     for batch in batches:
         logits = model.forward(batch.feats, batch.lengths)
@@ -217,9 +217,9 @@ def test_log_mel_is_that_of_the_front_end(config: FeatureConfig, path: Path) -> 
     )
     assert reference.shape == feats[0].shape
     # What lies 100 dB below the loudest band of its frame is rounding in single precision.
-    heard = reference > reference.max(axis=1, keepdims=True) - np.log(1e10)
-    assert heard.mean() > 0.9
-    difference = np.abs(reference - feats[0].numpy())[heard]
+    audible = reference > reference.max(axis=1, keepdims=True) - np.log(1e10)
+    assert audible.mean() > 0.9
+    difference = np.abs(reference - feats[0].numpy())[audible]
     assert difference.max() < 5e-3  # the front end computes in single precision, which quiet bands notice
     assert difference.mean() < 1e-5
 

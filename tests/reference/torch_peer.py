@@ -48,8 +48,8 @@ def agree_while_training(
     """Start both from the same random numbers; outputs, gradients and parameters must agree for 20 updates.
 
     Args:
-        layer, module: ours and torch's.
-        places: where torch keeps each of our parameters; all of torch's must be covered.
+        layer, module: of the reference and of torch.
+        places: torch's name for each parameter; all of torch's must be covered.
         draw: new inputs.
         forward, torch_forward: from the inputs to one output.
         rng: draws the start and the gradient of each output.

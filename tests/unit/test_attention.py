@@ -163,7 +163,7 @@ def test_scheduled_sampling_is_seeded_and_off_in_evaluation(memory: Encoded) -> 
 
     speller.train()
     assert torch.equal(run(inputs, 1), run(inputs, 1))
-    assert torch.equal(run(inputs, 1), run(other, 1)), "it only hears itself"
+    assert torch.equal(run(inputs, 1), run(other, 1)), "it only sees its own output"
     assert not torch.equal(run(inputs, 1), run(inputs, 2))
     speller.eval()
     output = run(inputs, 1)

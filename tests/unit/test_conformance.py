@@ -52,7 +52,7 @@ FEATURES = FeatureConfig(mel_bins=12, cmvn="utterance")
 HEADS = [["ctc"], ["attention"], ["frame"], ["ctc", "attention"], ["ctc", "attention", "frame"]]
 LM = "word-ngram"  # what all decoders can do with, those that need none too
 FRAGMENTS = sorted((ROOT / "conf" / "model").glob("*.yaml"))
-# Sizes that only cost time; whatever else a section holds stays as it is.
+# Sizes that only cost time; all other options of a section stay.
 SMALL = {
     "channels": 4,
     "context": 3,

@@ -121,7 +121,7 @@ def test_the_loss_is_the_transcripts_share(trigram: TokenTrigram) -> None:
 
 
 def test_learning_needs_no_sound_where_the_trigram_knows() -> None:
-    """Where only one sentence is ever said, CTC-CRF has nothing to learn, whatever the posteriors."""
+    """Where only one sentence is ever said, CTC-CRF has nothing to learn from any posteriors."""
     trigram = token_trigram([[1, 2]], 2)
     sure = TokenTrigram(torch.zeros_like(trigram.probs), torch.zeros_like(trigram.ends))
     sure.probs[0, 0, 1] = sure.probs[0, 1, 2] = sure.ends[1, 2] = 1.0

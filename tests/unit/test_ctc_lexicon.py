@@ -351,7 +351,7 @@ def test_spellings_in_sub_words(tmp_path: Path) -> None:
     assert [pieces.decode(ways[0]) for ways in spellings.values()] == ["CAT", "HAT"]
     search = CtcLexiconSearch(pieces.tokens, spellings, None, nbest=20)
     for h in decode(search, posteriors(9, 30, len(pieces.tokens))):
-        # A piece that is but the blank before a word is its first token here.
+        # A piece that is only the word boundary is its first token here.
         assert [(w, end) for w, _, end in pieces.word_spans(h.tokens)] == [
             (w, end) for w, _, end in h.words or ()
         ]

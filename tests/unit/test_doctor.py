@@ -1,4 +1,4 @@
-"""The doctor: says what is there, what is missing and what that disables, and never fails itself."""
+"""The doctor: reports what is installed, what is missing and what that disables, and never fails itself."""
 
 from __future__ import annotations
 

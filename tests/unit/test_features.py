@@ -327,6 +327,6 @@ def test_echo_decays_as_in_a_room(sentence: np.ndarray) -> None:
     for seed in range(20):
         actual = distorted(click, seed, reverb_share=1.0, reverb_frames=40).exp().mean(dim=1)
         steps = (actual[2:6] / actual[1:5]).log10() * 10
-        assert (steps < -60 / 40 + 0.1).all() and float(steps.std()) < 0.05, "so many dB a frame at least"
+        assert (steps < -60 / 40 + 0.1).all() and float(steps.std()) < 0.05, "the slope in dB per frame"
         assert 10**-1.51 < float(actual[1:].sum()) < 1.0
     assert torch.equal(distorted(click, 0), click)

@@ -34,7 +34,7 @@ def posteriors(frames: int, classes: int, rng: np.random.Generator = RNG) -> np.
 
 
 def durations(frames: int, parts: int, shortest: int) -> Iterator[list[tuple[int, int]]]:
-    """Every way to cut 0..frames into so many stretches of at least `shortest` frames."""
+    """Every way to cut 0..frames into stretches of at least `shortest` frames."""
     for cuts in combinations(range(1, frames), parts - 1):
         spans = [*pairwise((0, *cuts, frames))]
         if all(end - begin >= shortest for begin, end in spans):

@@ -54,7 +54,7 @@ def split(lexicon: Lexicon) -> tuple[G2p, list[str]]:
 
 
 def alignments(letters: int, phones: int) -> Iterator[Path_]:
-    """Every way to cut so many letters and phones into graphones."""
+    """Every way to cut letters and phones into graphones."""
 
     def go_on(i: int, j: int) -> Iterator[Path_]:
         if (i, j) == (letters, phones):

@@ -116,11 +116,11 @@ def test_no_more_is_read_than_is_about_to_be_decoded(recognizer: Recognizer) -> 
             asked += 1
             yield whole_file(GOOD)
 
-    heard: list[float] = []
+    progress: list[float] = []
     recognizer.settings = replace(recognizer.settings, batch_seconds=0.1)
-    results = recognizer.transcribe_many(files(), heard.append)
+    results = recognizer.transcribe_many(files(), progress.append)
     next(results)
-    assert asked <= 3 and heard == [
+    assert asked <= 3 and progress == [
         7.1
     ]  # one is decoded, one waits, one told the reader that a batch is full
     results.close()  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from asrkit.recognition.audio.utterance import Utterance
 from asrkit.recognition.text.normalize import normalize
 
 TEXTS = {said.id: said.text for said in SAID}
-SIZES = {  # wav2letter and Kaldi count so many in the corpus itself
+SIZES = {  # counts of wav2letter and Kaldi in the corpus itself
     "train_si84": 7138,
     "train_si284": 37416,
     "test_dev93": 503,
@@ -70,9 +70,9 @@ def test_audio_is_flac_with_the_same_samples(trees: dict[str, Path], tmp_path: P
     recordings = {said.id: said.recording for said in SAID}
     for utterance in actual:
         assert utterance.audio == str(tmp_path / f"{utterance.id}.flac")
-        heard, rate = soundfile.read(utterance.audio, dtype="int16")
-        np.testing.assert_array_equal(heard, samples(recordings[utterance.id]))
-        assert utterance.duration == len(heard) / rate
+        audio, rate = soundfile.read(utterance.audio, dtype="int16")
+        np.testing.assert_array_equal(audio, samples(recordings[utterance.id]))
+        assert utterance.duration == len(audio) / rate
 
 
 @pytest.mark.parametrize("alias", ["si84", "si284", "dev93", "dev93_5k", "eval92", "eval93", "eval93_5k"])
@@ -170,8 +170,8 @@ def test_shortened_audio_is_expanded_once_into_flac(tmp_path: Path, monkeypatch:
     assert (len(actual), len(skipped)) == (2, 1)
     for utterance in actual:
         assert Path(utterance.audio).suffix == ".flac"
-        heard, _ = soundfile.read(utterance.audio, dtype="int16")
-        np.testing.assert_array_equal(heard, samples(recordings[utterance.id]))
+        audio, _ = soundfile.read(utterance.audio, dtype="int16")
+        np.testing.assert_array_equal(audio, samples(recordings[utterance.id]))
     calls = log.read_text().split()
     assert [Path(call).stem for call in calls] == ["440c0201", "441c0202"]
     monkeypatch.setenv("PATH", "/nowhere")
@@ -235,7 +235,7 @@ def test_what_cannot_be_used_is_named(tree: Path, tmp_path: Path) -> None:
 
 
 def test_the_disc_that_the_index_names_comes_first(tree: Path, tmp_path: Path) -> None:
-    """Older indices and other audio of the same name change nothing; without that disc, any will do."""
+    """Older indices and other audio of the same name are ignored; without that disc, any will do."""
     copies = [
         ("13-32.1/wsj1/si_et_h1/4oa/4oac0201.wv1", b"not the disc it is on, though the index says so"),
         ("11-1.1/wsj0/doc/indices/test/nvp/si_et_20.ndx", b"11_14_1:wsj0/si_et_20/440/440c0201\n"),

@@ -27,7 +27,7 @@ class Cmvn(torch.nn.Module):
 
     Args:
         kind: ``global`` (by `stats`), ``utterance`` (by each utterance's own frames; in one longer than
-            ``WINDOW`` frames, each frame by as many around it, so that a recording is heard whole as it is in
+            ``WINDOW`` frames, each frame by as many around it, so that a whole recording is normalised as in
             pieces) or ``none``.
         stats: the training set's statistics.
 

@@ -23,7 +23,7 @@ from torch.nn.functional import pad
 from asrkit.config import FeatureConfig
 from asrkit.learning.padding import valid_mask
 
-FRAMES_AT_ONCE = 192  # their spectra fit a core's cache, and little memory is asked for anew
+FRAMES_AT_ONCE = 192  # their spectra fit a core's cache, and little memory is allocated
 LIFTER = 22
 
 Count = TypeVar("Count", int, Tensor)
@@ -70,7 +70,7 @@ class Frontend(torch.nn.Module):
         self.register_buffer("cosines", cosines, persistent=False)
 
     def num_frames(self, samples: Count) -> Count:
-        """Frames of an utterance of so many samples (an int, or int64[B])."""
+        """Frames of an utterance of `samples` samples (an int, or int64[B])."""
         first = self.window_size if self.kaldi else 0
         frames = (samples - first) // self.shift + 1
         return frames.clamp(min=0) if isinstance(frames, Tensor) else max(frames, 0)

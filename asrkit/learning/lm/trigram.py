@@ -18,7 +18,7 @@ def token_trigram(sentences: Sequence[Sequence[int]], tokens: int) -> TokenTrigr
     """Of sentences of token ids from 1 to `tokens`; see :func:`asrkit.recognition.ngram.estimation.estimate`.
 
     Raises:
-        UsageError: so many tokens that there are too many histories of two.
+        UsageError: too many tokens for a table of all histories of two.
     """
     if tokens > MAX_TOKENS:
         raise UsageError(

@@ -89,7 +89,7 @@ def stream_audio(
 ) -> Iterator[np.ndarray]:
     """Blocks f32[N] that together are what :func:`read_audio` gives, about `block_seconds` each.
 
-    Memory stays that of one block whatever the length of the file. Raises DataError likewise.
+    Memory is that of one block, independent of the length of the file. Raises DataError likewise.
     """
     with _opened(source) as sound:
         size = max(1, round(block_seconds * sound.samplerate))
@@ -160,7 +160,7 @@ def tar_part(path: Path, offset: int, size: int) -> str:
 
 
 def shown(source: Source) -> str:
-    """A name for messages, quoted and on one line whatever is in it."""
+    """A name for messages, quoted and on one line."""
     if isinstance(source, str | os.PathLike):
         return repr(os.fspath(source))
     name = getattr(source, "name", None)

@@ -51,7 +51,7 @@ def best_segments(
         scores: float32[T, C], log score of each label in each frame, finite; T >= `min_frames` >= 1.
 
     Returns:
-        int64[N], the states; int64[N], the frame each begins in; and the score, -inf if there is no path.
+        int64[N], the states; int64[N], the frame each begins in; and the score, -inf without a path.
     """
     frames, states = scores.shape[0], labels.size
     reached = np.full((states, min_frames), -np.inf)  # after d + 1 frames in the state; the last: or more
@@ -112,7 +112,7 @@ def frame_viterbi_search(
     A frame counts ``log p(label | frame) - prior_weight * log p(label)``, in place of a likelihood (Hinton et
     al., "Deep Neural Networks for Acoustic Modeling in Speech Recognition", 2012, section "Interfacing a DNN
     with an HMM"), and each change of label `bigram_weight` times its log probability. Silence is a label of
-    the bigram as any other. What has probability 0 in the bigram never happens, whatever its weight. So a
+    the bigram as any other. What has probability 0 in the bigram never happens at any weight. So a
     label follows itself only if the bigram's diagonal allows it; else another one, or silence, lies between.
 
     Args:

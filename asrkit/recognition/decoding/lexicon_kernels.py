@@ -190,7 +190,7 @@ def stay(
     """The candidates in which a prefix of `beam` stays; `stay_b` and `stay_nb` receive their probabilities.
 
     Returns:
-        Their number, the best rank, and the place of the best complete prefix, -1 if there is none.
+        Their number, the best rank, and the index of the best complete prefix, or -1.
     """
     parents, labels, places, _ = trie
     size, best, best_complete, complete = 0, -np.inf, -np.inf, -1
@@ -278,7 +278,7 @@ def select(
 ) -> int:
     """Put the sources of the candidates of rank `limit` or more into `selected`, best first.
 
-    If none of them is a complete prefix, the one in the place `complete` is added, unless that is -1.
+    If none of them is a complete prefix, the one at index `complete` is added, unless that is -1.
 
     Returns:
         Their number.

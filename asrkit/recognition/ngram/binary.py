@@ -138,7 +138,7 @@ def _parse(content: memoryview) -> NgramModel:
 
 
 class _Cursor:
-    """Takes one piece after another from `content`; raises ValueError where there is not as much."""
+    """Takes one piece after another from `content`; raises ValueError at its end."""
 
     def __init__(self, content: bytes, size: int) -> None:
         self.content, self.at = memoryview(content), 0

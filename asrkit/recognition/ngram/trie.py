@@ -136,7 +136,7 @@ class NgramModel:
         """How well the model predicts sentences.
 
         Raises:
-            DataError: there are no sentences.
+            DataError: no sentences.
         """
         text = np.fromiter(
             chain.from_iterable((BOS_ID, *self._encode(s), EOS_ID) for s in sentences), np.int64

@@ -18,7 +18,7 @@ SPACE = "<space>"
 def split(text: str, unit: str) -> list[str]:
     """Tokens of a text: words and phones are what blanks separate, characters are code points.
 
-    The blank between two words counts as a character, written ``<space>``; runs of blanks count once and
+    The space between two words counts as a character, written ``<space>``; runs of spaces count once and
     blanks at the ends not at all (as in ESPnet and jiwer). ``phone39`` are phones folded into 39 classes.
 
     Raises:

@@ -107,7 +107,7 @@ class Lexicon:
         return sorted({phone for spoken in self.words.values() for phones in spoken for phone in phones})
 
     def pronounce(self, word: str) -> list[Pronunciation]:
-        """The pronunciations of a word, the usual one first; empty when there are none."""
+        """The pronunciations of a word, the usual one first; or an empty list."""
         word = word.upper()
         known = self.words.get(word)
         if known is None:

@@ -58,7 +58,7 @@ ALPHABETS = {"english": "'ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
 def normalize(text: str, name: str) -> str:
-    """`text` by the normaliser called `name`. Raises ConfigError when there is none of that name."""
+    """`text` by the normaliser called `name`. Raises ConfigError if the name is unknown."""
     if name not in NORMALIZERS:
         raise ConfigError(f"unknown text normaliser: {name!r}", nearest(name, NORMALIZERS))
     return NORMALIZERS[name](text)

@@ -178,7 +178,7 @@ class WordTokenizer(Tokenizer):
 class SubwordTokenizer(Tokenizer):
     """Sub-words by SentencePiece: byte-pair encoding (``bpe``) or a unigram language model (``unigram``).
 
-    Its own ids are ``<unk>`` 0 and then the pieces, so ours are one more.
+    Its own ids are ``<unk>`` 0 and then the pieces, so ids here are one higher.
     """
 
     def __init__(self, kind: str, model: bytes) -> None:

@@ -105,7 +105,7 @@ def paired(
     name: Callable[[Path], str],
     skipped: list[Skipped],
 ) -> Iterator[Entry]:
-    """Entries of the audio among `files` that has a transcript; whatever lacks the other goes to `skipped`.
+    """Entries of the audio among `files` that has a transcript; the rest goes to `skipped`.
 
     Args:
         source: the corpus.
@@ -218,7 +218,7 @@ def subset_folder(source: Path, subset: str) -> Path:
 
 
 def first_line(path: Path) -> str:
-    """The first line with text, up to LINE_CHARACTERS; empty if there is none or it is not UTF-8."""
+    """The first line with text, up to LINE_CHARACTERS; empty if none, or if not UTF-8."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             while line := file.readline(LINE_CHARACTERS):

@@ -147,7 +147,7 @@ def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry
 def _rows(
     source: Path, subset: str, finder: AudioFinder
 ) -> Iterator[tuple[Table, int, dict[str, str] | None]]:
-    """The rows of a subset, with table and line. Raises DataError when there are none."""
+    """The rows of a subset, with table and line. Raises DataError if none."""
     own = [path for suffix in SUFFIXES if (path := source / f"{subset}{suffix}").is_file()]
     tables = list(_tables(own or files_in(source), finder))
     if own and not tables:

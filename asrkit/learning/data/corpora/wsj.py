@@ -60,7 +60,7 @@ class Tree:
 
     Attributes:
         files: path from ``wsj0`` or ``wsj1`` on, in lower case, of audio without its suffix -> every file
-            of that path, and its disc (``11_1_1``, or whatever folder takes its place).
+            of that path, and its disc (``11_1_1``, or the folder that replaces it).
         dots: name of a ``.dot`` file without suffix, in lower case -> where it is found.
     """
 
