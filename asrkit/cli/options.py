@@ -50,7 +50,7 @@ def setting(key: str, *names: str, **more: Any) -> Callable[[Command], Command]:
     """
     field = keys(Config)[key]
     help, choices, low, high = (field.metadata[name] for name in ("help", "choices", "low", "high"))
-    kind: Any = {"int": int, "float": float}.get(str(field.type), str)
+    kind: Any = field.type if field.type in (int, float) else str
     if low is not None or high is not None:
         kind = (click.IntRange if kind is int else click.FloatRange)(low, high)
     text = help + (": " + ", ".join(choices) if choices else "")
@@ -62,6 +62,6 @@ def setting(key: str, *names: str, **more: Any) -> Callable[[Command], Command]:
 def decode_options(command: Command) -> Command:
     """A flag for each name and number in ``decode``; None: the model's setting stays."""
     for field in reversed(dataclasses.fields(DecodeConfig)):
-        if field.type in ("int", "float", "str"):
+        if field.type in (int, float, str):
             command = setting(f"decode.{field.name}", show_default="the model's")(command)
     return command

@@ -208,7 +208,7 @@ def with_weights(settings: DecodeConfig, weights: Mapping[str, float]) -> Decode
     Raises:
         ConfigError: a name that is not a numeric key of ``decode``.
     """
-    numbers = [f.name for f in dataclasses.fields(settings) if f.type in ("int", "float")]
+    numbers = [f.name for f in dataclasses.fields(settings) if f.type in (int, float)]
     for name in weights:
         if name not in numbers:
             raise ConfigError(f"decode.{name} is not a weight", nearest(name, numbers))
