@@ -8,7 +8,7 @@ import click
 
 from asrkit import __version__
 from asrkit.cli.messages import complain
-from asrkit.errors import AsrkitError
+from asrkit.errors import AsrkitError, UsageError, nearest
 
 VERBS = {
     "prepare": "write a recipe for your own recordings and transcripts",
@@ -26,6 +26,7 @@ VERBS = {
     "verify": "compare the fast code with the NumPy reference on a model and audio",
     "doctor": "report what is installed, what is missing and what that disables",
 }
+ALIASES = {"transcribe": "decode"}
 
 
 class Verbs(click.Group):
@@ -35,8 +36,9 @@ class Verbs(click.Group):
         return list(VERBS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        name = ALIASES.get(name, name)
         if name not in VERBS:
-            return None
+            raise UsageError(f"No such command {name!r}", nearest(name, VERBS))
         command: click.Command = import_module(f"asrkit.cli.{name}").command
         return command
 
@@ -58,6 +60,7 @@ def print_version(context: click.Context, option: click.Parameter, wanted: bool)
 
 @click.command(
     cls=Verbs,
+    invoke_without_command=True,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "max_content_width": 110,
@@ -72,8 +75,11 @@ def print_version(context: click.Context, option: click.Parameter, wanted: bool)
     callback=print_version,
     help="Show the version and exit; in a checkout also its commit.",
 )
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Speech recognition: train a recogniser with a recipe, and use it."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main() -> None:

@@ -72,6 +72,7 @@ def command(
     from asrkit.files import atomic_write
     from asrkit.recognition.writers.transcripts import ONE_EACH, find_writer
 
+    form = form.lower()
     write = find_writer(form)
     paths, failed = find_recordings(audio)
     count = len(paths) + failed

@@ -14,6 +14,7 @@ from asrkit.recognition.ngram.model import NgramModel
 from asrkit.recognition.stored_lm import SPELLINGS, lm_files, read_stored_ngram
 
 CTC_PRIOR = "ctc_prior.json"
+MODEL_HINT = "give a .asrkit bundle, an experiment folder or a checkpoint in one"
 
 
 @dataclass
@@ -64,6 +65,8 @@ def find_parts(path: Path, scratch: Path) -> dict[str, Path]:
     Raises:
         ModelError: `path` is none of these.
     """
+    if not path.exists():
+        raise ModelError(f"the model {path} does not exist", MODEL_HINT)
     if (path.is_file() and path.suffix != ".safetensors") or (path / "manifest.json").is_file():
         Bundle.open(path, contents=False).extract(scratch)
         folder, weights = scratch, scratch / "model.safetensors"
@@ -76,10 +79,7 @@ def find_parts(path: Path, scratch: Path) -> dict[str, Path]:
     needed["model.safetensors"] = weights
     for name, part in needed.items():
         if not part.exists():
-            raise ModelError(
-                f"{path} is not a model: {name} is missing",
-                "give a .asrkit bundle, an experiment folder or a checkpoint in one",
-            )
+            raise ModelError(f"{path} is not a model: {name} is missing", MODEL_HINT)
     return needed | {name: folder / name for name in ("lm", "labels", "tuned.json", CTC_PRIOR)}
 
 

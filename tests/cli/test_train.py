@@ -235,6 +235,7 @@ def test_recipe_and_stage_mistakes_name_the_nearest(asrkit: Run) -> None:
         (("train", "promps"), "prompts"),
         (("train", "prompts", "--stage", "trian"), "train"),
         (("trian", "prompts"), "No such command"),
+        (("trian", "prompts"), "did you mean 'train'?"),
         (("train", "prompts", "--ngpus", 1), "--ngpu"),
     ):
         done = asrkit(*words)

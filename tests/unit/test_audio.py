@@ -90,6 +90,16 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), (left + right) / 2, atol=1e-7)
 
 
+@pytest.mark.parametrize("gain", [-1.0, -0.95, -1.05])
+def test_of_channels_that_cancel_the_loudest_is_taken(gain: float, tmp_path: Path) -> None:
+    """As where one cable is wired the wrong way round; in one half of the recording only, in that half."""
+    left = read_audio(SENTENCE)
+    right = np.where(np.arange(len(left)) < 4096 * 4, gain * left, left)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], 1), RATE, subtype="FLOAT")
+    expected = np.where(np.arange(len(left)) < 4096 * 4, left if abs(gain) <= 1 else right, left)
+    np.testing.assert_allclose(read_audio(tmp_path / "a.wav"), expected, atol=1e-6)
+
+
 @settings(derandomize=True, deadline=None, max_examples=25)
 @given(start=st.integers(0, 47839), count=st.integers(1, 47840))
 def test_a_part_is_that_part_of_the_whole(start: int, count: int) -> None:

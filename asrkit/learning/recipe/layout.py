@@ -145,12 +145,12 @@ def start_source(workspace: Workspace) -> list[Path]:
 def named_model(workspace: Workspace, name: str) -> Path:
     """A model that the configuration names: another experiment of this recipe, or a path.
 
-    Or ``english``, the recogniser packaged with asrkit.
+    Or ``english``, the recogniser packaged with asrkit, also in an experiment with that tag.
     """
     from asrkit.recognition.pretrained import packaged_model
 
     sibling = workspace.exp / name
-    if name and sibling.is_dir():
+    if name and sibling.is_dir() and sibling != workspace.folder:
         return sibling
     return packaged_model() if name == "english" else Path(name)
 

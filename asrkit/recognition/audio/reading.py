@@ -33,6 +33,7 @@ BLOCK_FRAMES = 4096
 OVERSHOOT_SECONDS = 0.5  # a segment may end this far beyond its file, as in Kaldi's extract-segments
 TAR_PART = re.compile(r"(.+\.tar):(\d+)\+(\d+)")
 COPY = "copy, download or record it again"
+CANCELLED = 0.01  # power of the mean of channels, relative to the loudest: they are out of phase
 MP3_SLACK = 2 * 1152  # MP3 headers count in MPEG frames and may count the encoder's padding
 
 
@@ -133,10 +134,20 @@ def as_wave(samples: np.ndarray, rate: int, sample_rate: int = 16000) -> np.ndar
     wave = samples.astype(np.float32)
     if samples.dtype.kind == "i":
         wave /= -float(np.iinfo(samples.dtype).min)
-    wave = wave if wave.ndim == 1 else wave[:, 0] if wave.shape[1] == 1 else wave.mean(axis=1)
+    wave = wave if wave.ndim == 1 else mono(wave)
     if not np.isfinite(wave).all():
         raise DataError(f"sample {int(np.argmin(np.isfinite(wave)))} is NaN or infinite", "see its source")
     return _resampled(np.ascontiguousarray(wave), rate, sample_rate)
+
+
+def mono(samples: np.ndarray) -> np.ndarray:
+    """One channel f32[N] of samples f32[N, channels]: their mean, or the loudest channel if they cancel."""
+    if samples.shape[1] == 1:
+        return samples[:, 0]
+    mean: np.ndarray = samples.mean(axis=1)
+    power = np.square(samples).mean(axis=0)
+    loudest = int(power.argmax())
+    return samples[:, loudest] if np.square(mean).mean() < CANCELLED * power[loudest] else mean
 
 
 def write_audio(path: Path | str, samples: np.ndarray | Iterable[np.ndarray], sample_rate: int) -> None:
@@ -305,15 +316,15 @@ def _blocks(
             block = sound.read(min(size, count - done), dtype="float32", always_2d=True)
             if not len(block):
                 break
-            mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-            if not np.isfinite(mono).all():
-                where = first + done + int(np.argmin(np.isfinite(mono)))
+            wave = mono(block)
+            if not np.isfinite(wave).all():
+                where = first + done + int(np.argmin(np.isfinite(wave)))
                 raise DataError(
                     f"{shown(source)} holds NaN or infinity at sample {where} "
                     f"({where / sound.samplerate:.3f} s)",
                     "write the file again from its source",
                 )
-            yield mono
+            yield wave
             done += len(block)
     except soundfile.LibsndfileError:
         raise _truncated(source, sound, first + done, sound.frames) from None
