@@ -164,7 +164,7 @@ def test_texts_for_the_language_model(recipe: Path, asrkit: Run, tmp_path: Path)
     plan = ["train", recipe, "--exp", recipe / "exp", "--tag", "texts", *QUICK, *words, "--dry-run"]
     assert "lm         done  up to date" in asrkit(*plan).err
     (recipe / "more.txt").write_text("something else, and longer\n")
-    assert "lm         run   what it builds on changed" in asrkit(*plan).err
+    assert "lm         run   an earlier stage changed" in asrkit(*plan).err
     (recipe / "more.txt").unlink()
     missing = asrkit(*plan[:-1], "--force")
     assert missing.code == 1 and "cannot read more.txt" in missing.err and "lm.text" in missing.err

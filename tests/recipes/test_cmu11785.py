@@ -197,7 +197,7 @@ def test_what_is_missing_is_said(tree: Path, asrkit: Run) -> None:
     done = asrkit("train", recipe, "task=hw5", "--data", tree)
     assert done.code == 2 and "no fragment 'hw5' in cmu11785/task" in done.err and "hw4p2" in done.err
     done = asrkit("train", recipe, "augment.speeds=[0.9,1.0]", "--data", tree)
-    assert done.code == 2 and "no audio to perturb" in done.err
+    assert done.code == 2 and "without audio there is no speed perturbation" in done.err
 
 
 def test_arrays_of_objects_are_read_and_nothing_else_is_run(tmp_path: Path) -> None:

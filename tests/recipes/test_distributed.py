@@ -53,7 +53,7 @@ def test_two_processes_have_the_loss_of_one(tmp_path: Path) -> None:
     refused = subprocess.run(
         [*torchrun, *BASE, "--exp", str(two)], capture_output=True, text=True, check=False
     )
-    assert "torchrun can run the train stage only" in refused.stderr
+    assert "torchrun can run only the train stage" in refused.stderr
     subprocess.run(
         [*torchrun, *BASE, "--exp", str(two), "--stage", "train", "--stop-stage", "train"],
         check=True,
