@@ -17,19 +17,14 @@ from asrkit.recognition.audio.utterance import Utterance
 
 @dataclass(frozen=True)
 class Size:
-    """Initial settings for an amount of speech; they are not tuned.
+    """Initial settings for an amount of speech; they are not tuned."""
 
-    Attributes:
-        hours: training speech, at most.
-        base: fragment of each section.
-        lines: further lines of ``recipe.yaml``.
-    """
-
-    hours: float
-    base: Mapping[str, str]
-    lines: tuple[str, ...] = ()
+    hours: float  # of training speech, at most
+    base: Mapping[str, str]  # section -> fragment
+    lines: tuple[str, ...] = ()  # of recipe.yaml, further ones
 
 
+CONFORMER = {"features": "fbank80", "model": "conformer-ctc", "train": "transformer", "decode": "ctc-beam"}
 SIZES = (
     Size(  # as recipes/prompts
         0.5,
@@ -40,19 +35,9 @@ SIZES = (
         ),
     ),
     Size(10, {"features": "fbank80", "model": "pyramid-ctc", "train": "cpu", "decode": "ctc-beam"}),
-    Size(
-        100,
-        {"features": "fbank80", "model": "conformer-ctc", "train": "transformer", "decode": "ctc-beam"},
-        ("train: {epochs: 60, batch_seconds: 120, warmup_steps: 2000}",),
-    ),
-    Size(
-        float("inf"),
-        {"features": "fbank80", "model": "conformer-ctc", "train": "transformer", "decode": "ctc-beam"},
-        ("train: {epochs: 20, batch_seconds: 240, warmup_steps: 5000}",),
-    ),
+    Size(100, CONFORMER, ("train: {epochs: 60, batch_seconds: 120, warmup_steps: 2000}",)),
+    Size(float("inf"), CONFORMER, ("train: {epochs: 20, batch_seconds: 240, warmup_steps: 5000}",)),
 )
-
-
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")  # by Unicode's names
 
 
@@ -139,18 +124,10 @@ def has_words(texts: Iterable[str]) -> bool:
     return 2 * sum(scripts[script] for script in UNSPACED) < scripts.total()
 
 
-def _manifest_entry(utterance: Utterance) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "id": utterance.id,
-        "audio_filepath": utterance.audio,
-        "duration": round(utterance.duration, 6),
-        "text": utterance.text,
-    }
-    if utterance.start:
-        entry["offset"] = utterance.start
-    if utterance.speaker:
-        entry["speaker"] = utterance.speaker
-    return entry
+def _manifest_entry(u: Utterance) -> dict[str, Any]:
+    entry = {"id": u.id, "audio_filepath": u.audio, "duration": round(u.duration, 6), "text": u.text}
+    optional = {"offset": u.start, "speaker": u.speaker}
+    return entry | {key: value for key, value in optional.items() if value}
 
 
 def _json_line(value: Any) -> str:

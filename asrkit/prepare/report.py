@@ -58,9 +58,8 @@ def readme(survey: Survey, recipe: Path) -> list[str]:
 
 
 def _table(survey: Survey) -> list[str]:
-    rows = {name: survey.sets[name] for role in ROLES for name in survey.roles[role]} | {
-        "all": survey.utterances()
-    }
+    rows = {name: survey.sets[name] for role in ROLES for name in survey.roles[role]}
+    rows["all"] = survey.utterances()
     unit, seconds = ("hours", 3600) if _hours(rows["all"]) >= 1 else ("minutes", 60)
     lines = [COLUMNS.format("set", "utterances", unit, "speakers", "words")]
     for name, utterances in rows.items():
@@ -77,13 +76,10 @@ def _parts(survey: Survey) -> list[str]:
         made = " and ".join(reversed(survey.drawn))
         lines.append(f"  {made} drawn by {survey.split_by}, with seed {survey.options.seed}")
     if survey.drawn and survey.split_by == "recording" and any(u.speaker for u in survey.utterances()):
-        lines.append(
-            "    too few speakers for parts without common speakers: results do not apply to other voices"
-        )
-    lines += [
-        f"  {name}: not used, {n:,} utterances; its name stands for no part"
-        for name, n in survey.unused.items()
-    ]
+        problem = "too few speakers for parts without common speakers"
+        lines.append(f"    {problem}: results do not apply to other voices")
+    for name, n in survey.unused.items():
+        lines.append(f"  {name}: not used, {n:,} utterances; its name stands for no part")
     shared = _in_two_parts(survey)
     if shared:
         lines.append(f"  speakers in more than one part: {_some(sorted(shared))}")

@@ -46,19 +46,11 @@ def hold_out(
     """Draw parts of `utterances` that share no speaker with each other or with the rest.
 
     Speakers are drawn in an order that depends only on the seed and their names, as long as they fit. If
-    fewer speakers than parts are known, recordings are drawn instead.
+    fewer speakers than parts are known, recordings are drawn instead, named relative to `folder`. `shares`
+    are percents of the speech.
 
-    Args:
-        utterances: to draw from.
-        shares: part -> percent of the speech.
-        seed: determines the parts.
-        folder: recordings are named relative to it.
-
-    Returns:
-        Part -> utterances, and what they do not share: ``speaker`` or ``recording``.
-
-    Raises:
-        DataError: too few recordings for the parts.
+    Returns part -> utterances, and what they do not share: ``speaker`` or ``recording``. Raises DataError if
+    there are too few recordings.
     """
 
     def recording(utterance: Utterance) -> str:
@@ -83,8 +75,7 @@ def hold_out(
         for name in _draw(order, sizes, total * share / 100, keep=len(shares) - index):
             owner[name] = part
             order.remove(name)
-    parts = {part: [u for u in utterances if owner.get(group(u)) == part] for part in shares}
-    return parts, by
+    return {part: [u for u in utterances if owner.get(group(u)) == part] for part in shares}, by
 
 
 def _draw(order: Sequence[str], sizes: Mapping[str, float], wanted: float, keep: int) -> list[str]:

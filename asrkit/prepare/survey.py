@@ -57,16 +57,13 @@ class Survey:
     """The content of a folder, and the parts and settings chosen for it.
 
     Attributes:
-        folder: the folder.
         shape: name of the reader used.
         alternatives: other shapes that fit.
-        options: as given.
         sets: name -> utterances, with texts not normalised.
         roles: ``train``, ``dev``, ``test`` -> names of sets.
         split_by: what drawn parts do not share, ``speaker`` or ``recording``; empty: no part was drawn.
         drawn: the parts that were drawn.
         unused: subsets of no part -> number of utterances.
-        skipped: unusable entries.
         audio: path -> header of every readable audio file.
         normalizer: chosen.
         sample_rate: Hz, chosen.
@@ -116,9 +113,7 @@ def survey_folder(folder: Path, options: Options) -> Survey:
             survey.sets.setdefault(names[subset], []).extend(collector.read(subset))
         survey.roles[role] = list(dict.fromkeys(names[subset] for subset in parts.get(role, [])))
     if shape == "folder" and len({utterance.speaker for utterance in survey.utterances()}) == 1:
-        survey.sets = {
-            n: [replace(u, speaker="") for u in us] for n, us in survey.sets.items()
-        }  # such as wavs/
+        survey.sets = {n: [replace(u, speaker="") for u in us] for n, us in survey.sets.items()}  # as wavs/
     survey.unused = {subset: collector.count(subset) for subset in unused}
     survey.skipped += _without_transcript(survey, files, collector.named, [*names, *unused])
     _choose(survey)
@@ -127,15 +122,9 @@ def survey_folder(folder: Path, options: Options) -> Survey:
 
 
 def recognise(folder: Path, files: Sequence[Path], only: str = "") -> dict[str, list[str]]:
-    """The shapes that fit a folder, the most reliable first, each with its subsets.
+    """The shapes that fit a folder with `files`, the most reliable first, each with its subsets.
 
-    Args:
-        folder: the folder.
-        files: all files in it.
-        only: the only shape to try; empty: all.
-
-    Raises:
-        DataError: no shape fits.
+    `only` is the only shape to try; empty: all. Raises DataError if none fits.
     """
     subsets = {name: _reader(name).subsets(folder, files) for name in ([only] if only else SHAPES)}
     fitting = {name: names for name, names in subsets.items() if names}
@@ -156,15 +145,11 @@ def recognise(folder: Path, files: Sequence[Path], only: str = "") -> dict[str, 
 
 
 class Collector:
-    """Reads the subsets of a folder into utterances, each span of audio once.
-
-    Attributes:
-        named: every audio file that a transcript refers to.
-    """
+    """Reads the subsets of a folder into utterances, each span of audio once."""
 
     def __init__(self, survey: Survey) -> None:
         self.survey = survey
-        self.named: set[str] = set()
+        self.named: set[str] = set()  # every audio file that a transcript refers to
         self._ids: set[str] = set()
         self._spans: set[tuple[str, float, float]] = set()
 
@@ -215,9 +200,8 @@ class Collector:
         unique = utterance.id
         if unique in self._ids and self.survey.shape not in UNIQUE_IDS:
             whole = Path(str(entry.copy).removesuffix(".flac")).with_suffix("")
-            unique = utterance_id(whole) + (
-                f"-{round(utterance.start * 1000):07d}" if utterance.start else ""
-            )
+            begin = f"-{round(utterance.start * 1000):07d}" if utterance.start else ""
+            unique = utterance_id(whole) + begin
         if unique in self._ids:
             return Skipped(name, f"a second utterance of the id {unique}", "doubled")
         self._ids.add(unique)
@@ -226,11 +210,7 @@ class Collector:
 
 
 def complete_audio(path: str) -> AudioInfo:
-    """The header of an audio file whose end can be read, unlike that of a broken download.
-
-    Raises:
-        DataError: the file is missing, empty, truncated or not audio.
-    """
+    """The header of an audio file. Raises DataError: missing, empty, not audio, or its end cannot be read."""
     info = audio_info(path)
     read_audio(path, info.sample_rate, max(0.0, info.duration - TAIL_SECONDS))
     return info
@@ -254,11 +234,9 @@ def _choose(survey: Survey) -> None:
     survey.normalizer = options.normalizer or choose_normalizer(u.text for u in survey.utterances())
     for name, utterances in survey.sets.items():
         survey.sets[name] = [u for u in utterances if normalize(u.text, survey.normalizer)]
-        survey.skipped += (
-            Skipped(u.id, f"{u.text!r} is empty after the normaliser {survey.normalizer}", "no text")
-            for u in utterances
-            if not normalize(u.text, survey.normalizer)
-        )
+        empty = (u for u in utterances if not normalize(u.text, survey.normalizer))
+        problem = f"is empty after the normaliser {survey.normalizer}"
+        survey.skipped += (Skipped(u.id, f"{u.text!r} {problem}", "no text") for u in empty)
     survey.sets = {name: utterances for name, utterances in survey.sets.items() if utterances}
     survey.roles = {role: [n for n in names if n in survey.sets] for role, names in survey.roles.items()}
     if not survey.sets:
@@ -305,9 +283,8 @@ def _hold_out(survey: Survey) -> None:
     for name in survey.roles["train"]:
         survey.sets[name] = [u for u in survey.sets[name] if u.id not in drawn]
     survey.roles["train"] = [name for name in survey.roles["train"] if survey.sets[name]]
-    for part, utterances in held_out.items():
-        survey.sets[part] = utterances
-        survey.roles[part] = [part]
+    survey.sets |= held_out
+    survey.roles |= {part: [part] for part in held_out}
 
 
 def _refuse_options(options: Options) -> None:
@@ -327,8 +304,4 @@ def _reader(name: str) -> Any:
 
 def encodes(text: str) -> bool:
     """Whether `text` can be written as UTF-8; file names may not."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.encode(errors="ignore").decode() == text

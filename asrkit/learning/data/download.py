@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from asrkit import files
 from asrkit.errors import DataError
@@ -23,6 +22,7 @@ ATTEMPTS = 5  # without a byte gained
 BACK_OFF = 0.5  # seconds before the second attempt; doubles each time
 TIMEOUT = 60.0  # seconds without data
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # status codes after which a retry may help
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, OSError, RuntimeError)
 
 Progress = Callable[[int, int], None]
 
@@ -118,12 +118,9 @@ def download_folder(url: str, folder: Path | str, sha256: str = "", progress: Pr
 
 
 def extract(archive: Path | str, folder: Path | str) -> None:
-    """Unpack a tar (plain, gz, bz2, xz) or zip into `folder`, which appears only when complete.
+    """Unpack a tar (plain, gz, bz2, xz) or zip into `folder`, which appears only when complete, or is kept.
 
-    An existing folder is kept.
-
-    Raises:
-        DataError: not such an archive, a damaged one, or one with an entry outside the folder.
+    Raises DataError if it is not such an archive, a damaged one, or one with an entry outside the folder.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
@@ -131,24 +128,14 @@ def extract(archive: Path | str, folder: Path | str) -> None:
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
-        if tarfile.is_tarfile(archive):
-            _untar(archive, temporary)
-        else:
-            _unzip(archive, temporary)
+        unpack = _untar if tarfile.is_tarfile(archive) else _unzip
+        unpack(archive, temporary)
         temporary.replace(folder)
     except FileNotFoundError:
         raise DataError(f"no such archive: {archive}", "check the path") from None
     except tarfile.FilterError as error:
         raise _escape(archive, str(error)) from None
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        EOFError,
-        zlib.error,
-        lzma.LZMAError,
-        OSError,
-        RuntimeError,
-    ) as error:
+    except DAMAGE as error:
         raise DataError(f"cannot unpack {archive}: {error}", "download it again") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -169,7 +156,8 @@ def _fetch(url: str, part: Path, progress: Progress | None) -> None:
             part.unlink()
         raise
     with response:
-        if _range_start(response) != have:
+        start = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+        if response.status != 206 or int(start) != have:
             have = 0
         length = int(response.headers.get("Content-Length") or 0)
         total = have + length if length else 0
@@ -181,13 +169,6 @@ def _fetch(url: str, part: Path, progress: Progress | None) -> None:
                     progress(have, total)
     if have < total:
         raise ConnectionError(f"the connection broke off after {have} of {total} bytes")
-
-
-def _range_start(response: Any) -> int:
-    """Start of the range that a server sends."""
-    if response.status != 206:
-        return 0
-    return int(response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0])
 
 
 def _may_pass(error: Exception, url: str) -> bool:

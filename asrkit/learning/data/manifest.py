@@ -19,10 +19,7 @@ def write_manifest(path: Path | str, utterances: Iterable[Utterance]) -> None:
     """Write ``.jsonl.gz`` that ``lhotse.CutSet.from_file`` reads: a MonoCut with one supervision each.
 
     Atomic, and the same bytes for the same utterances. The header of each audio file is read once. If an
-    utterance has features in a ``.npy`` file in place of audio, so has its cut.
-
-    Raises:
-        DataError: an audio file cannot be read.
+    utterance has features in a ``.npy`` file in place of audio, so has its cut. Raises DataError.
     """
     sources: dict[str, dict[str, Any]] = {}
     with atomic_write(path, "wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
@@ -95,25 +92,10 @@ def _features(utterance: Utterance) -> dict[str, Any]:
 
 
 def _cut(utterance: Utterance, source: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": utterance.id,
-        "start": utterance.start,
-        "duration": utterance.duration,
-        "channel": 0,
-        "supervisions": [
-            {
-                "id": utterance.id,
-                "recording_id": utterance.audio,
-                "start": 0.0,
-                "duration": utterance.duration,
-                "channel": 0,
-                "text": utterance.text,
-                "speaker": utterance.speaker,
-            }
-        ],
-        **source,
-        "type": "MonoCut",
-    }
+    span = {"id": utterance.id, "start": utterance.start, "duration": utterance.duration, "channel": 0}
+    said = {"start": 0.0, "text": utterance.text, "speaker": utterance.speaker}
+    supervision = {"id": utterance.id, "recording_id": utterance.audio} | span | said
+    return {**span, "supervisions": [supervision], **source, "type": "MonoCut"}
 
 
 def _utterance(cut: dict[str, Any]) -> Utterance:
@@ -122,11 +104,5 @@ def _utterance(cut: dict[str, Any]) -> Utterance:
         source = cut["recording"]["sources"][0]["source"]
     else:
         source = str(Path(cut["features"]["storage_path"]) / cut["features"]["storage_key"])
-    return Utterance(
-        id=cut["id"],
-        audio=source,
-        start=float(cut["start"]),
-        duration=float(cut["duration"]),
-        text=supervision.get("text", ""),
-        speaker=supervision.get("speaker", ""),
-    )
+    text, speaker = supervision.get("text", ""), supervision.get("speaker", "")
+    return Utterance(cut["id"], source, float(cut["start"]), float(cut["duration"]), text, speaker)

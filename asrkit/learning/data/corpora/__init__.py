@@ -97,10 +97,10 @@ class Corpus:
                     f"no folder {path.name!r} in {source}, and {self.name} has no such subset to download",
                     nearest(path.name, self.archives),
                 )
-        archives = [self.archives[path.name] for path in missing]
+        archives = {path: self.archives[path.name] for path in missing}
         return [
             (path, Archive(f"{base.rstrip('/')}/{archive.url}", f"{archive.sha256} {sha256}".strip()))
-            for path, archive in zip(missing, archives, strict=True)
+            for path, archive in archives.items()
         ]
 
     def prepare(
@@ -143,11 +143,7 @@ class Corpus:
             yield utterance
 
     def feature_dim(self, source: Path, subset: str) -> int:
-        """Numbers in a feature frame, for a corpus with features in place of audio.
-
-        Raises:
-            DataError: the corpus or the subset is missing, or it has audio.
-        """
+        """Numbers in a feature frame. Raises DataError if the corpus or subset is missing, or has audio."""
         if not source.exists():
             raise DataError(f"no such corpus: {source}", self.where)
         reader = self._reader()
@@ -165,123 +161,85 @@ class Corpus:
         return importlib.import_module(f"{__name__}.{self.name}")
 
 
+# Checksums from torchaudio (datasets/librispeech.py) and TensorFlow Datasets
+# (url_checksums/librispeech.txt); the last two, of mini LibriSpeech, from public projects, for archives
+# whose MD5 is that of OpenSLR (https://www.openslr.org/resources/31/md5sum.txt).
 LIBRISPEECH = {
-    # Checksums from torchaudio (datasets/librispeech.py) and TensorFlow Datasets
-    # (url_checksums/librispeech.txt); the last two, of mini LibriSpeech, from public projects, for archives
-    # whose MD5 is that of OpenSLR (https://www.openslr.org/resources/31/md5sum.txt).
-    "dev-clean": Archive(
-        "12/dev-clean.tar.gz", "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3"
-    ),
-    "dev-other": Archive(
-        "12/dev-other.tar.gz", "12661c48e8c3fe1de2c1caa4c3e135193bfb1811584f11f569dd12645aa84365"
-    ),
-    "test-clean": Archive(
-        "12/test-clean.tar.gz", "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23"
-    ),
-    "test-other": Archive(
-        "12/test-other.tar.gz", "d09c181bba5cf717b3dee7d4d592af11a3ee3a09e08ae025c5506f6ebe961c29"
-    ),
-    "train-clean-100": Archive(
-        "12/train-clean-100.tar.gz", "d4ddd1d5a6ab303066f14971d768ee43278a5f2a0aa43dc716b0e64ecbbbf6e2"
-    ),
-    "train-clean-360": Archive(
-        "12/train-clean-360.tar.gz", "146a56496217e96c14334a160df97fffedd6e0a04e66b9c5af0d40be3c792ecf"
-    ),
-    "train-other-500": Archive(
-        "12/train-other-500.tar.gz", "ddb22f27f96ec163645d53215559df6aa36515f26e01dd70798188350adcb6d2"
-    ),
-    "train-clean-5": Archive(
-        "31/train-clean-5.tar.gz", "47805806c8b15f7549f3c51bd6b7da72ec0128a34d32830c8014a88658c0292d"
-    ),
-    "dev-clean-2": Archive(
-        "31/dev-clean-2.tar.gz", "176ec501490eced2d6c1f89f4f0ddc7dfe799e649e5322f8ba49fe3ff50c8012"
-    ),
-}
-
-CORPORA: dict[str, Corpus] = {
-    corpus.name: corpus
-    for corpus in (
-        Corpus(
-            "an4",
-            "an4_sphere.tar.gz",
-            "put an4_sphere.tar.gz, or the folder an4 unpacked from it, into the data folder (--data)",
-            url="http://www.speech.cs.cmu.edu/databases/an4/an4_sphere.tar.gz",
-            # Two archives have this name; the first lists 117 test transcripts (see recipes/an4).
-            sha256="84e8a59d9f7a0bebe27e975f47935f3907bf935f2f5abd88f0b12b85dbf9b485 "
-            "a0525579493735d32b60fb6fa5975dd0eaacde087b0a4eeb7f13b7ef33077b12",
-            licence="free for any use, with the notice of Carnegie Mellon University",
-        ),
-        Corpus(
-            "cmu11785",
-            ".",
-            "give the folder that holds the homework's data (mfcc, fbank, transcript …) with --data",
-            licence="handed out to students of CMU 11-785",
-        ),
-        Corpus(
-            "folder",
-            "",
-            "set corpus.path to a folder that has a folder for each subset, holding audio files and "
-            "a .txt of the same name beside each",
-        ),
-        Corpus(
-            "jsonl",
-            "",
-            "set corpus.path to a folder that has a file <subset>.jsonl, with a line "
-            '{"audio_filepath": …, "text": …} an utterance',
-        ),
-        Corpus(
-            "kaldi",
-            "",
-            "set corpus.path to a folder that has a Kaldi data directory for each subset "
-            "(wav.scp, text; optionally utt2spk and segments)",
-        ),
-        Corpus(
-            "librispeech",
-            "LibriSpeech",
-            "unpack the archives of its subsets (https://www.openslr.org/12, mini LibriSpeech's from "
-            "https://www.openslr.org/31) and put the folder LibriSpeech into the data folder (--data)",
-            url="https://www.openslr.org/resources",
-            licence="CC BY 4.0",
-            archives=LIBRISPEECH,
-        ),
-        Corpus(
-            "ljspeech",
-            "LJSpeech-1.1",
-            "unpack LJSpeech-1.1.tar.bz2 (https://keithito.com/LJ-Speech-Dataset) and put the folder "
-            "LJSpeech-1.1 into the data folder (--data)",
-            url="https://data.keithito.com/data/speech/LJSpeech-1.1.tar.bz2",
-            sha256="be1a30453f28eb8dd26af4101ae40cbf2c50413b1bb21936cbcdc6fae3de8aa5",
-            licence="public domain",
-        ),
-        Corpus(
-            "prompts",
-            "prompts",
-            "set corpus.path to the folder that has transcripts.tsv",
-            licence="CC BY-SA 3.0, Allison Smith and Digium, Inc.",
-        ),
-        Corpus(
-            "shar",
-            "",
-            "set corpus.path to a folder that has a folder of lhotse Shar for each subset "
-            "(cuts.*.jsonl.gz and recording.*.tar)",
-        ),
-        Corpus(
-            "table",
-            "",
-            "set corpus.path to a folder that has a table <subset>.tsv or .csv with a column of audio files "
-            "and one of texts",
-        ),
-        Corpus(
-            "wsj",
-            "wsj",
-            "it is never downloaded: buy WSJ0 (LDC93S6A, or LDC93S6B without the second microphone) and WSJ1 "
-            "(LDC94S13A or B) from the Linguistic Data Consortium, https://catalog.ldc.upenn.edu, and put a "
-            "folder wsj with their discs (11-1.1 to 13-34.1), or with the trees wsj0 and wsj1, into the data "
-            "folder (--data)",
-            licence="by contract with the Linguistic Data Consortium",
-        ),
+    name: Archive(f"{release}/{name}.tar.gz", sha256)
+    for release, name, sha256 in (
+        (12, "dev-clean", "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3"),
+        (12, "dev-other", "12661c48e8c3fe1de2c1caa4c3e135193bfb1811584f11f569dd12645aa84365"),
+        (12, "test-clean", "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23"),
+        (12, "test-other", "d09c181bba5cf717b3dee7d4d592af11a3ee3a09e08ae025c5506f6ebe961c29"),
+        (12, "train-clean-100", "d4ddd1d5a6ab303066f14971d768ee43278a5f2a0aa43dc716b0e64ecbbbf6e2"),
+        (12, "train-clean-360", "146a56496217e96c14334a160df97fffedd6e0a04e66b9c5af0d40be3c792ecf"),
+        (12, "train-other-500", "ddb22f27f96ec163645d53215559df6aa36515f26e01dd70798188350adcb6d2"),
+        (31, "train-clean-5", "47805806c8b15f7549f3c51bd6b7da72ec0128a34d32830c8014a88658c0292d"),
+        (31, "dev-clean-2", "176ec501490eced2d6c1f89f4f0ddc7dfe799e649e5322f8ba49fe3ff50c8012"),
     )
 }
+
+LAYOUTS = {
+    "folder": "a folder for each subset, holding audio files and a .txt of the same name beside each",
+    "jsonl": 'a file <subset>.jsonl, with a line {"audio_filepath": …, "text": …} an utterance',
+    "kaldi": "a Kaldi data directory for each subset (wav.scp, text; optionally utt2spk and segments)",
+    "shar": "a folder of lhotse Shar for each subset (cuts.*.jsonl.gz and recording.*.tar)",
+    "table": "a table <subset>.tsv or .csv with a column of audio files and one of texts",
+}
+
+_CORPORA = (
+    Corpus(
+        "an4",
+        "an4_sphere.tar.gz",
+        "put an4_sphere.tar.gz, or the folder an4 unpacked from it, into the data folder (--data)",
+        url="http://www.speech.cs.cmu.edu/databases/an4/an4_sphere.tar.gz",
+        # Two archives have this name; the first lists 117 test transcripts (see recipes/an4).
+        sha256="84e8a59d9f7a0bebe27e975f47935f3907bf935f2f5abd88f0b12b85dbf9b485 "
+        "a0525579493735d32b60fb6fa5975dd0eaacde087b0a4eeb7f13b7ef33077b12",
+        licence="free for any use, with the notice of Carnegie Mellon University",
+    ),
+    Corpus(
+        "cmu11785",
+        ".",
+        "give the folder that holds the homework's data (mfcc, fbank, transcript …) with --data",
+        licence="handed out to students of CMU 11-785",
+    ),
+    Corpus(
+        "librispeech",
+        "LibriSpeech",
+        "unpack the archives of its subsets (https://www.openslr.org/12, mini LibriSpeech's from "
+        "https://www.openslr.org/31) and put the folder LibriSpeech into the data folder (--data)",
+        url="https://www.openslr.org/resources",
+        licence="CC BY 4.0",
+        archives=LIBRISPEECH,
+    ),
+    Corpus(
+        "ljspeech",
+        "LJSpeech-1.1",
+        "unpack LJSpeech-1.1.tar.bz2 (https://keithito.com/LJ-Speech-Dataset) and put the folder "
+        "LJSpeech-1.1 into the data folder (--data)",
+        url="https://data.keithito.com/data/speech/LJSpeech-1.1.tar.bz2",
+        sha256="be1a30453f28eb8dd26af4101ae40cbf2c50413b1bb21936cbcdc6fae3de8aa5",
+        licence="public domain",
+    ),
+    Corpus(
+        "prompts",
+        "prompts",
+        "set corpus.path to the folder that has transcripts.tsv",
+        licence="CC BY-SA 3.0, Allison Smith and Digium, Inc.",
+    ),
+    Corpus(
+        "wsj",
+        "wsj",
+        "it is never downloaded: buy WSJ0 (LDC93S6A, or LDC93S6B without the second microphone) and WSJ1 "
+        "(LDC94S13A or B) from the Linguistic Data Consortium, https://catalog.ldc.upenn.edu, and put a "
+        "folder wsj with their discs (11-1.1 to 13-34.1), or with the trees wsj0 and wsj1, into the data "
+        "folder (--data)",
+        licence="by contract with the Linguistic Data Consortium",
+    ),
+    *(Corpus(name, "", f"set corpus.path to a folder that has {layout}") for name, layout in LAYOUTS.items()),
+)
+CORPORA: dict[str, Corpus] = {c.name: c for c in sorted(_CORPORA, key=lambda c: c.name)}
 
 
 SHAPES = ("kaldi", "jsonl", "librispeech", "table", "folder")

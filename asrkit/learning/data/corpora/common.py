@@ -2,32 +2,23 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from asrkit.errors import DataError, nearest
-from asrkit.recognition.audio.reading import (
-    OVERSHOOT_SECONDS,
-    AudioInfo,
-    audio_info,
-    stream_audio,
-    write_audio,
-)
+from asrkit.recognition.audio.reading import OVERSHOOT_SECONDS, audio_info, stream_audio, write_audio
 from asrkit.recognition.audio.recordings import AUDIO_SUFFIXES
 from asrkit.recognition.audio.utterance import Utterance
 
 QUICK = ("WAV/PCM_16", "WAVEX/PCM_16", "FLAC/PCM_16")  # FLAC reads an order of magnitude faster than Opus
 LINE_CHARACTERS = 1 << 16
-PART_WORDS = {
-    word: part
-    for part, words in {
-        "train": ("train", "training"),
-        "dev": ("dev", "development", "valid", "validation", "val"),
-        "test": ("test", "eval", "evaluation"),
-    }.items()
-    for word in words
-}
+PART_WORDS = (
+    dict.fromkeys(("train", "training"), "train")
+    | dict.fromkeys(("dev", "development", "valid", "validation", "val"), "dev")
+    | dict.fromkeys(("test", "eval", "evaluation"), "test")
+)
 
 
 @dataclass(frozen=True)
@@ -45,9 +36,7 @@ class Entry:
 
     Attributes:
         id: empty: the name of the audio file, followed by the start if it is a part of the file.
-        audio: the audio file.
         copy: path of a copy that is faster to read, below the folder for converted audio.
-        text: the transcript.
         speaker: empty: unknown.
         start: seconds from the beginning of the file.
         duration: seconds; None: to the end of the file.
@@ -83,14 +72,7 @@ def read_entries(
 
 
 class Transcript(NamedTuple):
-    """The text of an audio file.
-
-    Attributes:
-        stem: path of the audio file without its suffix.
-        id: of the utterance.
-        text: or the reason why it cannot be read.
-        speaker: empty: unknown.
-    """
+    """The text of an audio file, or why it cannot be read; `stem` is the file's path without suffix."""
 
     stem: Path
     id: str
@@ -107,12 +89,7 @@ def paired(
 ) -> Iterator[Entry]:
     """Entries of the audio among `files` that has a transcript; the rest goes to `skipped`.
 
-    Args:
-        source: the corpus.
-        files: of the subset.
-        transcripts: in the order of the entries.
-        name: id of an audio file without a transcript, from its path without suffix.
-        skipped: receives what cannot be used.
+    They are in the order of `transcripts`. `name` makes an id of an audio file's path without suffix.
     """
     recordings: dict[Path, Path] = {}
     for path in files:
@@ -132,45 +109,31 @@ def paired(
             continue
         copy = audio.relative_to(source)
         yield Entry(utterance_id(id), audio, copy.with_name(copy.name + ".flac"), text, speaker)
-    for stem in recordings:
-        if stem not in used:
-            skipped.append(Skipped(name(stem), "audio without a transcript", "no text"))
+    unused = (stem for stem in recordings if stem not in used)
+    skipped += (Skipped(name(stem), "audio without a transcript", "no text") for stem in unused)
 
 
 def quick_audio(source: Path, target: Path, sample_rate: int) -> tuple[str, float]:
     """Absolute path and seconds of `source` in a form that is fast to read.
 
     That is `source` itself if it is 16-bit WAV or FLAC, mono, at `sample_rate`; else `target`, a FLAC copy,
-    which is made if it is missing, older or at another rate.
-
-    Raises:
-        DataError: `source` cannot be read.
+    which is made if it is missing, older or at another rate. Raises DataError if `source` cannot be read.
     """
     info = audio_info(source)
     if info.format in QUICK and info.channels == 1 and info.sample_rate == sample_rate:
         return str(source.absolute()), info.duration
-    copy = _copy_info(source, target, sample_rate)
-    if copy is None:
+    fresh = target.exists() and target.stat().st_mtime >= source.stat().st_mtime
+    copy = audio_info(target) if fresh else None
+    if copy is None or copy.sample_rate != sample_rate:
         write_audio(target, stream_audio(source, sample_rate), sample_rate)
         copy = audio_info(target)
     return str(target.absolute()), copy.duration
 
 
-def _copy_info(source: Path, target: Path, sample_rate: int) -> AudioInfo | None:
-    """The copy's header, if it is up to date."""
-    if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
-        return None
-    info = audio_info(target)
-    return info if info.sample_rate == sample_rate else None
-
-
 def part_of(length: float, start: float, duration: float | None) -> float:
     """Seconds of the part of a file `length` seconds long that begins at `start`.
 
-    A part may end up to half a second beyond the file, and is cut there.
-
-    Raises:
-        DataError: the file has no such part.
+    A part may end up to half a second beyond the file, and is cut there. Raises DataError if there is none.
     """
     seconds = length - start if duration is None else float(duration)
     if not 0 <= start < length or not 0 < seconds <= length - start + OVERSHOOT_SECONDS:
@@ -186,12 +149,9 @@ def copy_of(path: Path, home: Path) -> Path:
 
 
 def part_named(subset: str) -> str:
-    """``train``, ``dev`` or ``test`` if the name of a subset contains such a word (``dev-clean``).
-
-    The last such word counts (``data/train_dev`` is a ``dev``). Empty without one.
-    """
-    words = [PART_WORDS[word] for word in re.split(r"[^a-z]+", subset.lower()) if word in PART_WORDS]
-    return words[-1] if words else ""
+    """``train``, ``dev`` or ``test`` by the last such word in a subset's name (``train_dev``: ``dev``)."""
+    words = reversed(re.split(r"[^a-z]+", subset.lower()))
+    return next((PART_WORDS[word] for word in words if word in PART_WORDS), "")
 
 
 def names_parts(subsets: Iterable[str]) -> bool:
@@ -210,22 +170,17 @@ def subset_folder(source: Path, subset: str) -> Path:
     folder = source / subset
     if not folder.is_dir():
         names = [p.name for p in source.iterdir() if p.is_dir()] if source.is_dir() else []
-        raise DataError(
-            f"no folder {subset!r} in {source}",
-            nearest(subset, names) if names else "'.' is the folder itself",
-        )
+        hint = nearest(subset, names) if names else "'.' is the folder itself"
+        raise DataError(f"no folder {subset!r} in {source}", hint)
     return folder
 
 
 def first_line(path: Path) -> str:
     """The first line with text, up to LINE_CHARACTERS; empty if none, or if not UTF-8."""
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            while line := file.readline(LINE_CHARACTERS):
-                if line.strip():
-                    return line.rstrip("\n")
-    except (OSError, UnicodeDecodeError):
-        pass
+    with suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8-sig") as file:
+        while line := file.readline(LINE_CHARACTERS):
+            if line.strip():
+                return line.rstrip("\n")
     return ""
 
 
