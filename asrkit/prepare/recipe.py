@@ -38,6 +38,7 @@ SIZES = (
     Size(100, CONFORMER, ("train: {epochs: 60, batch_seconds: 120, warmup_steps: 2000}",)),
     Size(float("inf"), CONFORMER, ("train: {epochs: 20, batch_seconds: 240, warmup_steps: 5000}",)),
 )
+OTHER = "choose another folder with -o"
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")  # by Unicode's names
 
 
@@ -65,10 +66,9 @@ def write_recipe(survey: Survey, recipe: Path) -> None:
     for name, utterances in survey.sets.items():
         with atomic_write(recipe / "data" / f"{name}.jsonl") as file:
             file.writelines(_json_line(_manifest_entry(utterance)) for utterance in utterances)
+    left_out = ({"id": skip.id, "kind": skip.kind, "reason": skip.reason} for skip in survey.skipped)
     with atomic_write(recipe / "left-out.jsonl") as file:
-        file.writelines(
-            _json_line({"id": skip.id, "kind": skip.kind, "reason": skip.reason}) for skip in survey.skipped
-        )
+        file.writelines(map(_json_line, left_out))
     for name, lines in {
         "report.txt": report(survey),
         "README.md": readme(survey, recipe),
@@ -137,10 +137,8 @@ def _json_line(value: Any) -> str:
 
 def _refuse_paths(folder: Path, recipe: Path, force: bool) -> None:
     if any(path.resolve().is_relative_to(folder.resolve()) for path in (recipe, recipe / "data")):
-        raise UsageError(
-            f"{recipe} is in {folder}, which must not be changed", "choose another folder with -o"
-        )
+        raise UsageError(f"{recipe} is in {folder}, which must not be changed", OTHER)
     if recipe.exists() and not recipe.is_dir():
-        raise UsageError(f"{recipe} is a file", "choose another folder with -o")
+        raise UsageError(f"{recipe} is a file", OTHER)
     if recipe.exists() and any(recipe.iterdir()) and not force:
-        raise UsageError(f"{recipe} exists", "choose another folder with -o, or overwrite with --force")
+        raise UsageError(f"{recipe} exists", f"{OTHER}, or overwrite with --force")

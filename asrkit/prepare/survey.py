@@ -135,9 +135,8 @@ def recognise(folder: Path, files: Sequence[Path], only: str = "") -> dict[str, 
     if only:
         raise DataError(f"{folder} does not have the shape {only}: {_reader(only).LAYOUT}", "omit --as")
     if count:
-        raise DataError(
-            f"{count} audio files in {folder}, but no transcripts in a known layout", f"known: {layouts}"
-        )
+        problem = f"{count} audio files in {folder}, but no transcripts in a known layout"
+        raise DataError(problem, f"known: {layouts}")
     if any(path.suffix.lower() in ARCHIVES for path in files):
         raise DataError(f"no audio files in {folder}, only archives", "unpack them first")
     suffixes = " ".join(sorted(suffix.removeprefix(".") for suffix in AUDIO_SUFFIXES))
@@ -243,10 +242,8 @@ def _choose(survey: Survey) -> None:
         kinds = Counter(skip.kind for skip in survey.skipped)
         reasons = ", ".join(f"{kind}: {count}" for kind, count in kinds.most_common())
         first = f"the first is {survey.skipped[0].id}: {survey.skipped[0].reason}" if survey.skipped else ""
-        raise DataError(
-            f"{survey.folder}, read as {survey.shape}, has no usable utterance ({reasons or 'none'})",
-            first or "choose another shape with --as",
-        )
+        problem = f"{survey.folder}, read as {survey.shape}, has no usable utterance ({reasons or 'none'})"
+        raise DataError(problem, first or "choose another shape with --as")
     seconds = [(survey.audio[u.audio].sample_rate < 16000, u.duration) for u in survey.utterances()]
     narrow = sum(duration for below, duration in seconds if below)
     mostly_narrow = narrow > sum(duration for _, duration in seconds) / 2

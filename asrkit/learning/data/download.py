@@ -58,12 +58,9 @@ def download(url: str, path: Path | str, sha256: str = "", progress: Progress | 
             attempts = 1 if reached > size >= 0 else attempts + 1
             size = reached
             if attempts >= ATTEMPTS or not _may_pass(error, url):
-                kept = (
-                    f"{reached} bytes are kept in {part}; run again to resume"
-                    if reached
-                    else "check the address"
-                )
-                raise DataError(f"cannot download {url}: {error}", kept) from None
+                kept = f"{reached} bytes are kept in {part}; run again to resume"
+                hint = kept if reached else "check the address"
+                raise DataError(f"cannot download {url}: {error}", hint) from None
         time.sleep(BACK_OFF * 2 ** (attempts - 1))
     if sha256 and (checksum := files.sha256(part)) not in sha256.split():
         part.unlink()
@@ -78,14 +75,9 @@ def download_folder(url: str, folder: Path | str, sha256: str = "", progress: Pr
     """Download an archive and unpack the folder named like `folder`, which appears only when complete.
 
     Other content of the archive is put beside `folder`, unless it exists. An archive beside `folder`, or
-    beside its parent, is used instead of a download, and kept.
+    beside its parent, is used instead of a download, and kept. `folder` is at most one folder deep in it.
 
-    Args:
-        url, sha256, progress: as for :func:`download`.
-        folder: target; at most one folder deep in the archive.
-
-    Raises:
-        DataError: as :func:`download` and :func:`extract` do, or the archive has no such folder.
+    Raises DataError as :func:`download` and :func:`extract` do, or if the archive has no such folder.
     """
     folder = Path(folder)
     home, name = folder.parent, url.rpartition("/")[2]

@@ -47,9 +47,8 @@ def read_manifest(path: Path | str) -> list[Utterance]:
     except FileNotFoundError:
         raise DataError(f"no such manifest: {path}", "run the prepare stage first") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(
-            f"cannot read the manifest {path}: {error}", "run the stage that writes it again"
-        ) from None
+        hint = "run the stage that writes it again"
+        raise DataError(f"cannot read the manifest {path}: {error}", hint) from None
     return utterances
 
 

@@ -138,9 +138,9 @@ class Corpus:
         for utterance in utterances:
             if utterance.id in seen:
                 skipped.append(Skipped(utterance.id, "a second utterance of this id", "doubled"))
-                continue
-            seen.add(utterance.id)
-            yield utterance
+            else:
+                seen.add(utterance.id)
+                yield utterance
 
     def feature_dim(self, source: Path, subset: str) -> int:
         """Numbers in a feature frame. Raises DataError if the corpus or subset is missing, or has audio."""
@@ -149,8 +149,7 @@ class Corpus:
         reader = self._reader()
         if not hasattr(reader, "feature_dim"):
             raise DataError(f"the corpus {self.name} has audio, not features", "see features.kind")
-        dim: int = reader.feature_dim(source, subset)
-        return dim
+        return int(reader.feature_dim(source, subset))
 
     def submission(self, source: Path, config: Config) -> Submission | None:
         """The files of answers that the corpus in `source` asks for; None: nothing."""
@@ -241,7 +240,6 @@ _CORPORA = (
 )
 CORPORA: dict[str, Corpus] = {c.name: c for c in sorted(_CORPORA, key=lambda c: c.name)}
 
-
 SHAPES = ("kaldi", "jsonl", "librispeech", "table", "folder")
 """Readers that recognise their layout, the most reliable first. Each also has
 
@@ -256,7 +254,6 @@ def locate(
     """Path of the corpus; None: it is missing.
 
     Args:
-        corpus: the corpus.
         path: ``corpus.path`` of the configuration; empty: the usual name, or the corpus's name.
         data_root: folder of corpora; None: ``$ASRKIT_DATA``.
         recipe: folder of the recipe, which is searched first.

@@ -54,9 +54,8 @@ class Entry:
         try:
             return np.asarray(np.load(self.feats, mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(
-                f"cannot read {self.feats}: {error}", "it is not a NumPy file, or damaged"
-            ) from error
+            problem = f"cannot read {self.feats}: {error}"
+            raise DataError(problem, "it is not a NumPy file, or damaged") from error
 
     def symbols(self) -> list[str]:
         """Without wrappers such as ``[SOS]``; empty without a transcript."""
@@ -95,19 +94,13 @@ def prepare(
             except DataError as error:
                 skipped.append(Skipped(entry.id, error.message))
                 continue
-            path = entry.feats
+            path, seconds, text = entry.feats, frames * SHIFT_SECONDS, separator.join(symbols)
             if isinstance(path, np.ndarray):
-                path = _write(audio_out / subset / f"{entry.id}.npy", path)
-            text = separator.join(symbols)
-            speaker = re.match(r"\d+(?=-)", entry.id)
-            yield Utterance(
-                entry.id,
-                str(path.absolute()),
-                0.0,
-                frames * SHIFT_SECONDS,
-                text,
-                speaker[0] if speaker else "",
-            )
+                path = audio_out / subset / f"{entry.id}.npy"
+                with atomic_write(path, "wb") as file:
+                    np.save(file, feats.astype(np.float32), allow_pickle=False)
+            speaker = "".join(re.findall(r"^\d+(?=-)", entry.id))
+            yield Utterance(entry.id, str(path.absolute()), 0.0, seconds, text, speaker)
     if per_frame:
         with atomic_write(audio_out.parent / "labels" / f"{subset}.txt.gz", "wb") as file:
             file.write(labels.getvalue())
@@ -116,8 +109,7 @@ def prepare(
 def feature_dim(source: Path, subset: str) -> int:
     """Numbers in a frame: the size that most of the first files share, preferably their width.
 
-    Raises:
-        DataError: no such subset, or no file of features in it.
+    Raises DataError if there is no such subset, or no file of features in it.
     """
     shapes = []
     for entry in islice(_entries(source, subset, []), PROBED):
@@ -125,10 +117,8 @@ def feature_dim(source: Path, subset: str) -> int:
             shapes.append(entry.features().shape)
     sizes = Counter(size for shape in shapes if len(shape) == 2 for size in {*shape})
     if not sizes:
-        raise DataError(
-            f"no features in subset {subset!r} of {source}",
-            "two-dimensional arrays are needed, one per utterance",
-        )
+        hint = "two-dimensional arrays are needed, one per utterance"
+        raise DataError(f"no features in subset {subset!r} of {source}", hint)
     widths = Counter(shape[-1] for shape in shapes)
     return int(max(sizes, key=lambda size: (sizes[size], widths[size])))
 
@@ -148,9 +138,8 @@ def _entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entr
             if path.name == f"{name}.npy" or re.fullmatch(rf".*_mfccs?_{re.escape(name)}\.npy", path.name):
                 return _rows(path, name)
     known = sorted(p.parent.name for p in paths if p.is_dir() and p.name in FEATURES)
-    raise DataError(
-        f"no subset {subset!r} in {source}", f"subsets: {', '.join(known)}" if known else "see corpus.path"
-    )
+    hint = f"subsets: {', '.join(known)}" if known else "see corpus.path"
+    raise DataError(f"no subset {subset!r} in {source}", hint)
 
 
 def _within(source: Path) -> Iterator[Path]:
@@ -172,16 +161,16 @@ def _files(source: Path, features: Path, texts: Path | None, skipped: list[Skipp
     if texts is None:
         paths = _in_test_order(source, paths)
     written = {path.stem: path for path in texts.glob("*.npy")} if texts else {}
-    if written and not set(written) & {path.stem for path in paths} and len(written) == len(paths):
-        ordered = sorted(written.values())
-        written = {path.stem: text for path, text in zip(paths, ordered, strict=True)}
+    stems = [path.stem for path in paths]
+    if written and written.keys().isdisjoint(stems) and len(written) == len(paths):
+        written = dict(zip(stems, sorted(written.values()), strict=True))
     for path in paths:
         id = utterance_id(path.stem)
         if texts is not None and path.stem not in written:
             skipped.append(Skipped(id, f"no transcript in {texts}"))
-            continue
-        yield Entry(id, path, written.get(path.stem))
-    for stem in sorted(set(written) - {path.stem for path in paths}):
+        else:
+            yield Entry(id, path, written.get(path.stem))
+    for stem in sorted(written.keys() - stems):
         skipped.append(Skipped(utterance_id(stem), f"a transcript without features in {features}"))
 
 
@@ -190,9 +179,8 @@ def _rows(path: Path, name: str) -> Iterator[Entry]:
     rows, beside = list(read_array(path)), _beside(path, name)
     texts = list(read_array(beside)) if beside else []
     if beside and len(texts) != len(rows):
-        raise DataError(
-            f"{path} has {len(rows)} utterances, {beside} has {len(texts)}", "they belong to different data"
-        )
+        problem = f"{path} has {len(rows)} utterances, {beside} has {len(texts)}"
+        raise DataError(problem, "they belong to different data")
     if texts and np.asarray(texts[0]).dtype.kind in "iu":
         texts = _named(texts, len(texts[0]) == len(rows[0]))
     for number, row in enumerate(rows):
@@ -243,9 +231,3 @@ def _frames(feats: np.ndarray, dim: int, id: str) -> int:
     if feats.ndim != 2 or dim not in feats.shape:
         raise DataError(f"{id} has features of the shape {feats.shape}, not of {dim} numbers a frame")
     return int(feats.shape[0] if feats.shape[1] == dim else feats.shape[1])
-
-
-def _write(path: Path, feats: np.ndarray) -> Path:
-    with atomic_write(path, "wb") as file:
-        np.save(file, feats.astype(np.float32), allow_pickle=False)
-    return path

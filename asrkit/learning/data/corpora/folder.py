@@ -45,13 +45,12 @@ def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry
         return utterance_id(stem.relative_to(folder))
 
     def transcript(path: Path) -> Transcript:
-        text: str | DataError
+        stem, speaker = path.with_suffix(""), speakers.get(path.relative_to(folder).parent, "")
         try:
             text = " ".join(line.strip() for _, line in text_lines(path))
         except DataError as error:
-            text = error
-        stem = path.with_suffix("")
-        return Transcript(stem, name(stem), text, speakers.get(path.relative_to(folder).parent, ""))
+            return Transcript(stem, name(stem), error, speaker)
+        return Transcript(stem, name(stem), text, speaker)
 
     transcripts = (transcript(path) for path in files if path.suffix == ".txt")
     return paired(source, files, transcripts, name, skipped)

@@ -44,9 +44,8 @@ def _manifest(source: Path, subset: str) -> Path:
         if (source / f"{subset}{suffix}").is_file():
             return source / f"{subset}{suffix}"
     names = [p.stem for p in source.iterdir() if p.suffix in SUFFIXES] if source.is_dir() else []
-    raise DataError(
-        f"no {subset}.jsonl in {source}", nearest(subset, names) if names else "set corpus.path to its folder"
-    )
+    hint = nearest(subset, names) if names else "set corpus.path to its folder"
+    raise DataError(f"no {subset}.jsonl in {source}", hint)
 
 
 def _is_manifest(path: Path) -> bool:
@@ -62,18 +61,10 @@ def _entry(folder: Path, entry: dict[str, Any], place: str) -> Entry:
     path, text, start = folder / _first(entry, AUDIO), _first(entry, TEXT), float(entry.get("offset") or 0.0)
     if not isinstance(text, str):
         raise TypeError
-    duration = entry.get("duration")
-    name, speaker = entry.get("id"), next((entry[key] for key in SPEAKER if key in entry), None)
-    return Entry(
-        utterance_id(str(name)) if name else "",
-        path,
-        copy_of(path, folder),
-        text,
-        str(speaker or ""),
-        start,
-        None if duration is None else float(duration),
-        place,
-    )
+    duration = None if entry.get("duration") is None else float(entry["duration"])
+    id = utterance_id(str(entry.get("id") or ""))
+    speaker = str(next((entry[key] for key in SPEAKER if key in entry), None) or "")
+    return Entry(id, path, copy_of(path, folder), text, speaker, start, duration, place)
 
 
 def _first(entry: dict[str, Any], names: Sequence[str]) -> Any:

@@ -34,9 +34,7 @@ def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry
 
 def _transcripts(files: Sequence[Path], skipped: list[Skipped]) -> Iterator[Transcript]:
     """Those of all lists; an unreadable list goes to `skipped`."""
-    for path in files:
-        if not path.name.endswith(TRANSCRIPTS):
-            continue
+    for path in (path for path in files if path.name.endswith(TRANSCRIPTS)):
         try:
             lines = text_lines(path)
         except DataError as error:

@@ -47,11 +47,7 @@ def entries(source: Path, subset: str, skipped: list[Skipped]) -> Iterator[Entry
 
 
 def split(ids: set[str]) -> dict[str, list[str]]:
-    """Sorted ids of each subset, as described above.
-
-    Raises:
-        DataError: fewer than three ids.
-    """
+    """Sorted ids of each subset, as described above. Raises DataError for fewer than three."""
     if len(ids) < len(SUBSETS):
         raise DataError(
             f"{len(ids)} utterances have both audio and text; train, dev and test need one each",

@@ -34,14 +34,9 @@ def prepare(
                     # A supervision may extend beyond a cut of a part of it.
                     begin = max(0.0, supervision["start"])
                     end = min(cut["duration"], supervision["start"] + supervision["duration"])
-                    yield Utterance(
-                        id,
-                        audio[cut["id"]],
-                        cut["start"] + begin,
-                        end - begin,
-                        supervision.get("text") or "",
-                        supervision.get("speaker") or "",
-                    )
+                    text, speaker = (supervision.get(key) or "" for key in ("text", "speaker"))
+                    start = cut["start"] + begin
+                    yield Utterance(id, audio[cut["id"]], start, end - begin, text, speaker)
         except (OSError, ValueError, KeyError, TypeError, EOFError, tarfile.TarError) as error:
             raise DataError(
                 f"cannot read the Shar in {folder}, {cuts.name}: {error}", "it is damaged, or incomplete"

@@ -37,26 +37,15 @@ REJECTED = ("invalidated", "other", "reported")  # Common Voice's tables of clip
 
 @dataclass(frozen=True)
 class Table:
-    """The format of a table.
-
-    Attributes:
-        path: the file.
-        delimiter: between its fields.
-        columns: field -> number of the column; empty: no header.
-        width: fields in its first line.
-    """
+    """The format of a table."""
 
     path: Path
     delimiter: str
-    columns: dict[str, int]
-    width: int
+    columns: dict[str, int]  # field -> number of the column; empty: no header
+    width: int  # fields in its first line
 
     def rows(self) -> Iterator[tuple[int, dict[str, str] | None]]:
-        """Line number and fields by name; None for a row of another width.
-
-        Raises:
-            DataError: the file is unreadable, or not a table.
-        """
+        """Line number and fields by name; None for a row of another width. Raises DataError: not a table."""
         lines = _split(read_text(self.path), self.delimiter)
         written = ((number, row) for number, row in lines if "".join(row).strip())
         try:
@@ -164,20 +153,16 @@ def _rows(
                 yield table, number, row
     if not own and subset not in values:
         there = sorted({table.path.stem for table in tables} | values - {""})
-        raise DataError(
-            f"no table {subset}.tsv or {subset}.csv in {source}",
-            nearest(subset, there) if there else "set corpus.path to its folder",
-        )
+        hint = nearest(subset, there) if there else "set corpus.path to its folder"
+        raise DataError(f"no table {subset}.tsv or {subset}.csv in {source}", hint)
 
 
 def _tables(files: Sequence[Path], finder: AudioFinder) -> Iterator[Table]:
     """Those of `files` that are tables; a .txt beside an audio file of its name is none."""
     spoken = {path.with_suffix("") for path in files if path.suffix.lower() in AUDIO_SUFFIXES}
     for path in files:
-        if path.suffix in SUFFIXES and path.with_suffix("") not in spoken:
-            table = _table(path, finder)
-            if table is not None:
-                yield table
+        if path.suffix in SUFFIXES and path.with_suffix("") not in spoken and (table := _table(path, finder)):
+            yield table
 
 
 def _table(path: Path, finder: AudioFinder) -> Table | None:
@@ -204,10 +189,9 @@ def _table(path: Path, finder: AudioFinder) -> Table | None:
 
 def _split(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of each row. Quotes count between commas or semicolons only."""
+    lines = io.StringIO(text, newline="")
     reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if delimiter in ",;" else csv.QUOTE_NONE,
+        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if delimiter in ",;" else csv.QUOTE_NONE
     )
     for row in reader:
         yield reader.line_num, row

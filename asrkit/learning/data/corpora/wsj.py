@@ -89,11 +89,7 @@ class Tree:
         return tree
 
     def find(self, entry: str) -> Path:
-        """The file of a ``disc:path``, on that disc if possible; ``.wv1`` is preferred.
-
-        Raises:
-            DataError: no disc has it.
-        """
+        """The file of a ``disc:path``, on that disc if possible, preferably ``.wv1``. Raises DataError."""
         disc, _, path = entry.partition(":")
         if path not in self.files:
             raise _missing(entry)
@@ -103,13 +99,11 @@ class Tree:
     def entries(self, place: str, skipped: list[Skipped]) -> Iterator[str]:
         """The utterances of an index file or folder, as ``disc:path`` in lower case without ``.wv1``.
 
-        Raises:
-            DataError: it does not exist.
+        Raises DataError if there is no such file or folder.
         """
         disc, _, path = place.partition(":")
         if place.endswith("/"):
-            names = [f"{disc}:{name}" for name in self.files if name.startswith(path)]
-            if not names:
+            if not (names := [f"{disc}:{name}" for name in self.files if name.startswith(path)]):
                 raise _missing(place)
             yield from names
             return
@@ -129,11 +123,8 @@ def prepare(
     """See :meth:`.Corpus.prepare`; `source` holds the discs, or ``wsj0`` and ``wsj1``.
 
     Texts are the :func:`words` of the ``.dot`` transcripts. A set that lacks utterances, or has too many, is
-    reported among the skipped entries, before the others of that set.
-
-    Raises:
-        DataError: no such subset; neither ``wsj0`` nor ``wsj1``; an index file is missing; or none of its
-            utterances is usable, with the reason of the last.
+    reported among the skipped entries, before the others of that set. If none of its utterances is usable,
+    that is an error, with the reason of the last.
     """
     name = ALIASES.get(subset, subset)
     if name not in SUBSETS:
@@ -155,13 +146,12 @@ def prepare(
             except DataError as error:
                 skipped.append(Skipped(id, error.message))
                 failure = error
-                continue
-            count += 1
-            yield Utterance(id, audio, 0.0, duration, texts[id], id[:3])
+            else:
+                count += 1
+                yield Utterance(id, audio, 0.0, duration, texts[id], id[:3])
     if failure is not None and not count:
-        raise DataError(
-            f"none of the {len(listed)} utterances of {name} is usable: {failure.message}", failure.hint
-        )
+        problem = f"none of the {len(listed)} utterances of {name} is usable: {failure.message}"
+        raise DataError(problem, failure.hint)
     if count != size:
         skipped.insert(first, Skipped(name, f"{count} utterances found; the whole set has {size}"))
 
