@@ -57,40 +57,29 @@ class Resources:
 def _ctc_greedy(resources: Resources) -> Search:
     from asrkit.recognition.decoding.ctc_greedy import ctc_greedy_search
 
-    def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
-        log_probs, lens = encoded.ctc_log_probs()
-        return ctc_greedy_search(log_probs, lens, frame_seconds=_ctc_frame_seconds(resources))
-
-    return search
+    seconds = _ctc_frame_seconds(resources)
+    return lambda encoded: ctc_greedy_search(*encoded.ctc_log_probs(), frame_seconds=seconds)
 
 
 def _ctc_beam(resources: Resources) -> Search:
     from asrkit.recognition.decoding.ctc_prefix_beam import ctc_prefix_beam_search
 
-    def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
-        log_probs, lens = encoded.ctc_log_probs()
-        return ctc_prefix_beam_search(
-            log_probs,
-            lens,
-            frame_seconds=_ctc_frame_seconds(resources),
-            beam_size=resources.settings.beam_size,
-            nbest=resources.settings.nbest,
-            threads=resources.threads,
-        )
-
-    return search
+    return lambda encoded: ctc_prefix_beam_search(
+        *encoded.ctc_log_probs(),
+        frame_seconds=_ctc_frame_seconds(resources),
+        beam_size=resources.settings.beam_size,
+        nbest=resources.settings.nbest,
+        threads=resources.threads,
+    )
 
 
 def _attention_greedy(resources: Resources) -> Search:
     from asrkit.recognition.decoding.attention import attention_greedy_search, with_times
 
-    def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
-        return [
-            with_times(resources.model, encoded.utterance(index), [hypothesis], resources.frame_seconds)
-            for index, hypothesis in enumerate(attention_greedy_search(resources.model, encoded))
-        ]
-
-    return search
+    return lambda encoded: [
+        with_times(resources.model, encoded.utterance(index), [hypothesis], resources.frame_seconds)
+        for index, hypothesis in enumerate(attention_greedy_search(resources.model, encoded))
+    ]
 
 
 def _label_beam(resources: Resources, ctc_weight: float) -> Search:
@@ -101,24 +90,17 @@ def _label_beam(resources: Resources, ctc_weight: float) -> Search:
     from asrkit.recognition.decoding.scorers import LengthBonus, LoopGuard, TokenModelScorer
 
     model, settings = resources.model, resources.settings
-    weights = {
-        "attention": 1 - ctc_weight,
-        "ctc": ctc_weight,
-        "lm": settings.lm_weight,
-        "length": settings.length_bonus,
-        "loops": 1.0,
-    }
-    guards: dict[str, Scorer] = {
-        "length": LengthBonus(model.vocab, model.eos),
-        "loops": LoopGuard(model.vocab),
-    }
-    if resources.lm is not None and resources.lm.network is not None:
-        guards["lm"] = TokenModelScorer(resources.lm.network)
-    elif resources.lm is not None and resources.lm.kind == "token-ngram":
+    weights = {"attention": 1 - ctc_weight, "ctc": ctc_weight}
+    weights |= {"lm": settings.lm_weight, "length": settings.length_bonus, "loops": 1.0}
+    length, loops = LengthBonus(model.vocab, model.eos), LoopGuard(model.vocab)
+    guards: dict[str, Scorer] = {"length": length, "loops": loops}
+    lm = resources.lm
+    if lm is not None and lm.network is not None:
+        guards["lm"] = TokenModelScorer(lm.network)
+    elif lm is not None and lm.kind == "token-ngram":
         from asrkit.recognition.decoding.ngram_scorer import TokenNgramScorer
 
-        assert resources.lm.ngram is not None
-        guards["lm"] = TokenNgramScorer(resources.lm.ngram, resources.tokenizer.tokens, eos=model.eos)
+        guards["lm"] = TokenNgramScorer(_ngram(resources), resources.tokenizer.tokens, eos=model.eos)
 
     def decode(encoded: EncodedBatch) -> list[Hypothesis]:
         scorers: dict[str, Scorer] = {}
@@ -142,14 +124,6 @@ def _label_beam(resources: Resources, ctc_weight: float) -> Search:
     return lambda encoded: [decode(encoded.utterance(index)) for index in range(len(encoded.lens))]
 
 
-def _attention_beam(resources: Resources) -> Search:
-    return _label_beam(resources, ctc_weight=0.0)
-
-
-def _joint(resources: Resources) -> Search:
-    return _label_beam(resources, resources.settings.ctc_weight)
-
-
 def _ctc_lexicon(resources: Resources) -> Search:
     """CTC over the words of an n-gram model; a neural language model rescores the n-best list, if any.
 
@@ -159,7 +133,7 @@ def _ctc_lexicon(resources: Resources) -> Search:
     from asrkit.recognition.decoding.ctc_lexicon import CtcLexiconSearch, SecondPass
     from asrkit.recognition.decoding.posteriors import log_softmax
 
-    ngram, settings, share = _word_ngram(resources), resources.settings, resources.settings.rescorer_share
+    ngram, settings, share = _ngram(resources), resources.settings, resources.settings.rescorer_share
     if settings.ctc_prior_weight and resources.ctc_prior is None:
         raise UsageError("this model's CTC priors were not measured", "use decode.ctc_prior_weight=0")
     second = None
@@ -208,7 +182,7 @@ def _frame_lexicon(resources: Resources) -> Search:
     from asrkit.recognition.decoding.frame_lexicon import FrameLexiconSearch
 
     assert resources.labels is not None and resources.counts is not None
-    ngram, settings, labels = _word_ngram(resources), resources.settings, resources.labels
+    ngram, settings, labels = _ngram(resources), resources.settings, resources.labels
     spelled = _spellings(resources).lexicon()
     search = FrameLexiconSearch(
         {word: [labels.classes(resources.tokenizer, way) for way in ways] for word, ways in spelled.items()},
@@ -222,13 +196,10 @@ def _frame_lexicon(resources: Resources) -> Search:
         word_bonus=settings.word_bonus,
     )
 
-    def decode(encoded: EncodedBatch) -> list[list[Hypothesis]]:
-        return search(encoded.frame_log_probs(), encoded.lens, resources.frame_seconds)
-
-    return decode
+    return lambda encoded: search(encoded.frame_log_probs(), encoded.lens, resources.frame_seconds)
 
 
-def _word_ngram(resources: Resources) -> NgramModel:
+def _ngram(resources: Resources) -> NgramModel:
     assert resources.lm is not None and resources.lm.ngram is not None, "checked by require_decoder"
     return resources.lm.ngram
 
@@ -237,7 +208,7 @@ def _spellings(resources: Resources) -> Spellings:
     from asrkit.recognition.text.spellings import spelled
 
     stored = resources.lm.spellings if resources.lm else None
-    return stored or spelled(_word_ngram(resources).vocabulary, resources.tokenizer)
+    return stored or spelled(_ngram(resources).vocabulary, resources.tokenizer)
 
 
 def _frame_greedy(resources: Resources) -> Search:
@@ -246,12 +217,9 @@ def _frame_greedy(resources: Resources) -> Search:
     assert resources.labels is not None
     ids = resources.labels.token_ids(resources.tokenizer)
 
-    def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
-        return frame_greedy_search(
-            encoded.frame_log_probs(), encoded.lens, token_ids=ids, frame_seconds=resources.frame_seconds
-        )
-
-    return search
+    return lambda encoded: frame_greedy_search(
+        encoded.frame_log_probs(), encoded.lens, token_ids=ids, frame_seconds=resources.frame_seconds
+    )
 
 
 def _frame_viterbi(resources: Resources) -> Search:
@@ -264,21 +232,17 @@ def _frame_viterbi(resources: Resources) -> Search:
         resources.counts,
         resources.labels.token_ids(resources.tokenizer),
     )
-
-    def search(encoded: EncodedBatch) -> list[list[Hypothesis]]:
-        return frame_viterbi_search(
-            encoded.frame_log_probs(),
-            encoded.lens,
-            log_priors=counts.log_priors,
-            bigram=counts.log_bigram,
-            token_ids=ids,
-            frame_seconds=resources.frame_seconds,
-            min_frames=settings.min_frames,
-            prior_weight=settings.prior_weight,
-            bigram_weight=settings.lm_weight,
-        )
-
-    return search
+    return lambda encoded: frame_viterbi_search(
+        encoded.frame_log_probs(),
+        encoded.lens,
+        log_priors=counts.log_priors,
+        bigram=counts.log_bigram,
+        token_ids=ids,
+        frame_seconds=resources.frame_seconds,
+        min_frames=settings.min_frames,
+        prior_weight=settings.prior_weight,
+        bigram_weight=settings.lm_weight,
+    )
 
 
 def _ctc_frame_seconds(resources: Resources) -> float:
@@ -289,8 +253,8 @@ MAKERS: dict[str, Callable[[Resources], Search]] = {
     "ctc-greedy": _ctc_greedy,
     "ctc-beam": _ctc_beam,
     "attention-greedy": _attention_greedy,
-    "attention-beam": _attention_beam,
-    "joint": _joint,
+    "attention-beam": lambda resources: _label_beam(resources, 0.0),
+    "joint": lambda resources: _label_beam(resources, resources.settings.ctc_weight),
     "ctc-lexicon": _ctc_lexicon,
     "lexicon-rescoring": _lexicon_rescoring,
     "frame-greedy": _frame_greedy,

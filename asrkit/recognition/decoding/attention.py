@@ -1,6 +1,6 @@
 """Decoding with an attention head: greedy search, rescoring, and times of the tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -56,33 +56,22 @@ def with_times(
 
     Args:
         model: has an attention head.
-        encoded: of one utterance, without padding.
-        hypotheses: of this utterance.
+        encoded: one utterance, without padding, to which the `hypotheses` belong.
         frame_seconds: seconds between two encoder frames.
     """
     if not hypotheses:
         return []
-    head, texts = encoded.attention(), [h.tokens for h in hypotheses]
+    head, texts, maps = encoded.attention(), [h.tokens for h in hypotheses], None
     log_probs = head.log_probs(texts)
-    spans = _ctc_spans(model, encoded, hypotheses)
-    if any(span is None for span in spans):
-        maps = head.maps(texts).mean(axis=1)
-        spans = [
-            _attended(maps[k, : len(text)]) if spans[k] is None else spans[k] for k, text in enumerate(texts)
-        ]
     finished = []
-    for k, hypothesis in enumerate(hypotheses):
-        length = len(hypothesis.tokens)
-        span = spans[k]
-        assert span is not None
-        finished.append(
-            replace(
-                hypothesis,
-                times=(span * frame_seconds).astype(np.float32),
-                token_confidence=np.exp(log_probs[k, :length]),
-                confidence=float(np.exp(log_probs[k, : length + 1].mean())),
-            )
-        )
+    for k, span in enumerate(_ctc_spans(model, encoded, texts)):
+        length = len(texts[k])
+        if span is None:
+            maps = head.maps(texts).mean(axis=1) if maps is None else maps
+            span = _attended(maps[k, :length])
+        times, confidence = (span * frame_seconds).astype(np.float32), np.exp(log_probs[k, :length])
+        whole = float(np.exp(log_probs[k, : length + 1].mean()))
+        finished.append(replace(hypotheses[k], times=times, token_confidence=confidence, confidence=whole))
     return finished
 
 
@@ -100,10 +89,8 @@ def rescore(encoded: EncodedBatch, hypotheses: Sequence[Hypothesis], ctc_weight:
     """
     if not hypotheses:
         return []
-    rescored = []
-    for row, hypothesis in zip(
-        encoded.attention().log_probs([h.tokens for h in hypotheses]), hypotheses, strict=True
-    ):
+    rescored, rows = [], encoded.attention().log_probs([h.tokens for h in hypotheses])
+    for row, hypothesis in zip(rows, hypotheses, strict=True):
         attention = float(row[: len(hypothesis.tokens) + 1].sum(dtype=np.float64))
         change = (1 - ctc_weight) * (attention - hypothesis.parts["ctc"])
         parts = {**hypothesis.parts, "attention": attention}
@@ -112,22 +99,20 @@ def rescore(encoded: EncodedBatch, hypotheses: Sequence[Hypothesis], ctc_weight:
 
 
 def _ctc_spans(
-    model: AcousticModel, encoded: EncodedBatch, hypotheses: Sequence[Hypothesis]
-) -> list[np.ndarray | None]:
+    model: AcousticModel, encoded: EncodedBatch, texts: Sequence[tuple[int, ...]]
+) -> Iterator[np.ndarray | None]:
     """Each token's first encoder frame and the one after its last, f64[U, 2]; None where CTC cannot tell."""
     if "ctc" not in model.heads:
-        return [None] * len(hypotheses)
+        yield from [None] * len(texts)
+        return
     frames, _, best = utterances(*encoded.ctc_log_probs())[0]
-    spans: list[np.ndarray | None] = []
-    for hypothesis in hypotheses:
-        tokens = np.array(hypothesis.tokens, np.int32)
-        needed = len(tokens) + sum(a == b for a, b in pairwise(hypothesis.tokens))
-        if needed > len(frames):
-            spans.append(None)
+    for text in texts:
+        if len(text) + sum(a == b for a, b in pairwise(text)) > len(frames):
+            yield None
         else:
-            span, _ = align(np.maximum(frames, IMPOSSIBLE), best, tokens, 0)
-            spans.append(span / model.ctc_frames)
-    return spans
+            yield (
+                align(np.maximum(frames, IMPOSSIBLE), best, np.array(text, np.int32), 0)[0] / model.ctc_frames
+            )
 
 
 def _attended(weights: np.ndarray) -> np.ndarray:

@@ -30,15 +30,7 @@ def ctc_greedy_search(
         ends = np.append(starts[1:], len(path))[: len(starts)]
         spoken = path[starts] != blank
         peaks = np.maximum.reduceat(best, starts) if len(starts) else best
-        results.append(
-            [
-                ctc_hypothesis(
-                    path[starts][spoken].tolist(),
-                    float(best.sum(dtype=np.float64)),
-                    np.stack([starts, ends], axis=1)[spoken],
-                    peaks[spoken],
-                    frame_seconds,
-                )
-            ]
-        )
+        spans, score = np.stack([starts, ends], axis=1)[spoken], float(best.sum(dtype=np.float64))
+        tokens = path[starts][spoken].tolist()
+        results.append([ctc_hypothesis(tokens, score, spans, peaks[spoken], frame_seconds)])
     return results

@@ -5,6 +5,7 @@ import numpy as np
 from asrkit.compiled import compiled
 from asrkit.recognition.decoding.posteriors import utterances
 from asrkit.recognition.decoding.prefix_kernels import log_add
+from asrkit.recognition.decoding.scorers import Scorer
 
 LOWEST = -1e300  # in place of -inf where it is subtracted
 TINY = 1e-200  # a sum at least this large has lost nothing to underflow
@@ -16,14 +17,8 @@ def grow(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The forward variables of prefixes from those without the last token (algorithm 2, lines 8 to 13).
 
-    Args:
-        log_probs: float64[T, V].
-        forward: float64[K, 2, T + 1], of the prefixes without their last token.
-        prefixes: int64[K, U], U >= 1.
-        blank: id of blank.
-
-    Returns:
-        float64[K, 2, T + 1], and float64[K], the log probability that the output begins with the prefix.
+    From float64[T, V], float64[K, 2, T + 1] and int64[K, U], U >= 1, it makes float64[K, 2, T + 1], and
+    float64[K], the log probability that the output begins with the prefix.
     """
     frames, length = len(log_probs), prefixes.shape[1]
     grown = np.full(forward.shape, -np.inf)
@@ -55,7 +50,7 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return result
 
 
-class CtcPrefixScorer:
+class CtcPrefixScorer(Scorer):
     """log p(prefix + token, … | x) - log p(prefix, … | x) by CTC, for all prefixes and tokens at once.
 
     The scores of the tokens add up to the probability that the output begins with the prefix, whatever
@@ -77,8 +72,6 @@ class CtcPrefixScorer:
         DataError: a frame holds NaN or +inf, or gives no token a probability above zero.
     """
 
-    highest = 0.0
-
     def __init__(self, log_probs: np.ndarray, *, eos: int, blank: int = 0) -> None:
         array = np.ascontiguousarray(log_probs, np.float64)
         utterances(array[None], np.array([len(array)]))  # for what it refuses
@@ -93,21 +86,17 @@ class CtcPrefixScorer:
         return forward
 
     def score(self, prefixes: np.ndarray, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        tokens, forward, begins = prefixes, state, np.zeros(len(prefixes))
-        if tokens.shape[1] > 0:
-            forward, begins = grow(self.log_probs, state, tokens, self.blank)
+        forward, begins = state, np.zeros(len(prefixes))
+        if prefixes.shape[1] > 0:
+            forward, begins = grow(self.log_probs, state, prefixes, self.blank)
         scores = self._begin(np.logaddexp(forward[:, 0, :-1], forward[:, 1, :-1]))
-        if tokens.shape[1] > 0:
-            last = tokens[:, -1]
+        if prefixes.shape[1] > 0:
+            last = prefixes[:, -1]
             after_blank = forward[:, 1, :-1] + self.log_probs[:, last].T
             scores[np.arange(len(last)), last] = np.logaddexp.reduce(after_blank, axis=1)
         scores[:, self.eos] = np.logaddexp(forward[:, 0, -1], forward[:, 1, -1])
         scores[:, self.blank] = -np.inf
         return scores - begins.clip(LOWEST)[:, None], forward
-
-    def select(self, state: np.ndarray, index: np.ndarray) -> np.ndarray:
-        result: np.ndarray = state[index]
-        return result
 
     def _begin(self, ready: np.ndarray) -> np.ndarray:
         """log Σ_t exp(ready[K, t] + log_probs[t, V]), float64[K, V]."""

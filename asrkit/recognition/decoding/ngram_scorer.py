@@ -5,12 +5,13 @@ from functools import lru_cache
 
 import numpy as np
 
+from asrkit.recognition.decoding.scorers import Scorer
 from asrkit.recognition.ngram.model import EOS, WORD_UNK_ID, NgramModel
 
 CACHED_SCORES = 1 << 25  # float32, 128 MiB
 
 
-class TokenNgramScorer:
+class TokenNgramScorer(Scorer):
     """log p(token | prefix) by an n-gram model of tokens, its ``</s>`` being the end token.
 
     Tokens that the model does not list have the probability of its ``<unk>``; blank is never a next token.
@@ -23,8 +24,6 @@ class TokenNgramScorer:
         eos: id of the end token.
         blank: id of blank.
     """
-
-    highest = 0.0
 
     def __init__(self, model: NgramModel, tokens: Sequence[str], *, eos: int, blank: int = 0) -> None:
         self.model, self.blank = model, blank
@@ -39,10 +38,6 @@ class TokenNgramScorer:
         if prefixes.shape[1] > 0:
             state = self.model.advance(state, self.words[prefixes[:, -1]])
         return np.stack([self._row(context) for context in state.tolist()]), state
-
-    def select(self, state: np.ndarray, index: np.ndarray) -> np.ndarray:
-        result: np.ndarray = state[index]
-        return result
 
     def _compute_row(self, context: int) -> np.ndarray:
         row: np.ndarray = self.model.next_log_probs(context)[self.words]

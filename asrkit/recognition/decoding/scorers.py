@@ -23,10 +23,11 @@ class Scorer(Protocol):
             hypothesis can become the best any more.
     """
 
-    highest: float
+    highest: float = 0.0
 
     def start(self, count: int) -> Any:
-        """The state before the first token, of `count` hypotheses."""
+        """The state before the first token, of `count` hypotheses; scorers without a state have None."""
+        return None
 
     def score(self, prefixes: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
         """What each next token adds to each hypothesis.
@@ -41,12 +42,11 @@ class Scorer(Protocol):
 
     def select(self, state: Any, index: np.ndarray) -> Any:
         """The state of the hypotheses int64[K'] `index`, each of which may occur several times."""
+        return None if state is None else state[index]
 
 
-class TokenModelScorer:
+class TokenModelScorer(Scorer):
     """log p(token | prefix) by an attention head on one utterance, or by a neural language model."""
-
-    highest = 0.0
 
     def __init__(self, model: TokenModel) -> None:
         self.model = model
@@ -62,7 +62,7 @@ class TokenModelScorer:
         return self.model.select(state, index)
 
 
-class LengthBonus:
+class LengthBonus(Scorer):
     """Scores 1 for every token and 0 for the end: with a weight, a bonus that grows with the length.
 
     It counters the preference of autoregressive models and of n-gram fusion for short sequences (Hannun et
@@ -79,17 +79,11 @@ class LengthBonus:
         self.scores = np.ones((1, vocab), np.float32)
         self.scores[:, eos] = 0.0
 
-    def start(self, count: int) -> None:
-        return None
-
-    def score(self, prefixes: np.ndarray, state: None) -> tuple[np.ndarray, None]:
+    def score(self, prefixes: np.ndarray, state: Any) -> tuple[np.ndarray, None]:
         return self.scores.repeat(len(prefixes), axis=0), None
 
-    def select(self, state: None, index: np.ndarray) -> None:
-        return None
 
-
-class LoopGuard:
+class LoopGuard(Scorer):
     """Forbids a token that would complete one repetition too many: attention decoders can loop.
 
     A hypothesis may hold any sequence of up to `longest` tokens at most `times` times in a row. CTC needs no
@@ -101,15 +95,10 @@ class LoopGuard:
         longest: longest repeated sequence that is detected, in tokens.
     """
 
-    highest = 0.0
-
     def __init__(self, vocab: int, times: int = 4, longest: int = 8) -> None:
         self.vocab, self.times, self.longest = vocab, times, longest
 
-    def start(self, count: int) -> None:
-        return None
-
-    def score(self, prefixes: np.ndarray, state: None) -> tuple[np.ndarray, None]:
+    def score(self, prefixes: np.ndarray, state: Any) -> tuple[np.ndarray, None]:
         scores = np.zeros((len(prefixes), self.vocab), np.float32)
         length = prefixes.shape[1]
         for period in range(1, self.longest + 1):
@@ -121,6 +110,3 @@ class LoopGuard:
             looping = (tail[:, period:] == tail[:, :-period]).all(axis=1)
             scores[looping, tail[looping, whole - period]] = -np.inf
         return scores, None
-
-    def select(self, state: None, index: np.ndarray) -> None:
-        return None
