@@ -38,9 +38,8 @@ event.register("numba:compile", Announcement())  # type: ignore[no-untyped-call]
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call; keep the machine code for later processes where a folder can be written."""
     KERNELS.add(function)
-    kernel: Callable[..., Any]
     try:
-        kernel = njit(cache=True, nogil=True)(function)
+        kernel: Callable[..., Any] = njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba found no such folder
         kernel = njit(nogil=True)(function)
     return kernel

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -17,7 +16,7 @@ import numpy as np
 from asrkit.errors import DataError, UsageError
 from asrkit.recognition.decoding.ctc_kernels import peak_frames, prefix_beam
 from asrkit.recognition.decoding.ctcdecode_lm import NgramSearch
-from asrkit.recognition.decoding.posteriors import FramePosteriors, utterances
+from asrkit.recognition.decoding.posteriors import FramePosteriors, each, utterances
 
 if TYPE_CHECKING:
     import torch
@@ -75,8 +74,7 @@ class _Decoder:
             raise UsageError(f"blank_id {blank_id} of {len(labels)} labels", "labels count from 0")
         self.cutoff_top_n, self._cutoff_prob = cutoff_top_n, cutoff_prob
         self._beam_width, self._num_processes = beam_width, num_processes
-        self._labels, self._num_labels = labels, len(labels)
-        self._blank_id, self._log_probs = blank_id, log_probs_input
+        self._num_labels, self._blank_id, self._log_probs = len(labels), blank_id, log_probs_input
         self._lm = NgramSearch(labels, blank_id, model_path, alpha, beta) if model_path else None
 
     def character_based(self) -> bool | None:
@@ -136,13 +134,6 @@ class _Decoder:
         tokens, lengths, scores = search(frames, floor, self._beam_width, self._beam_width, self._blank_id)
         peaks = peak_frames(frames, utterance.best, tokens, lengths, self._blank_id)
         return Beams(tokens, lengths, scores, peaks)
-
-    def _search_all(self, batch: Sequence[FramePosteriors]) -> list[Beams]:
-        threads = min(self._num_processes, len(batch))
-        if threads <= 1:
-            return [self._search(utterance) for utterance in batch]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(self._search, batch))
 
     def _results(
         self, like: Batch, beams: Sequence[Beams], count: int, longest: int
@@ -211,8 +202,8 @@ class CTCBeamDecoder(_Decoder):
             UsageError: inconsistent shapes, lengths and labels.
             DataError: posteriors that contradict `log_probs_input`, or NaN.
         """
-        batch = self._read_batch(probs, seq_lens)
-        return self._results(probs, self._search_all(batch), self._beam_width, probs.shape[1])
+        beams = each(self._search, self._read_batch(probs, seq_lens), self._num_processes)
+        return self._results(probs, beams, self._beam_width, probs.shape[1])
 
 
 class OnlineCTCBeamDecoder(_Decoder):
@@ -252,11 +243,9 @@ class OnlineCTCBeamDecoder(_Decoder):
             raise UsageError("a state of another decoder", "make it with DecoderState(decoder)")
         for utterance, state in zip(batch, states, strict=False):
             state.pieces.append(utterance.frames.copy())  # callers reuse their buffer
-        ended = [b for b in range(len(batch)) if is_eos_s[b]]
-        beams = [NO_BEAMS] * len(batch)
-        complete = self._search_all([states[b].utterance() for b in ended])
-        for b, hypotheses in zip(ended, complete, strict=True):
-            beams[b] = hypotheses
+        complete = [states[b].utterance() for b in range(len(batch)) if is_eos_s[b]]
+        found = iter(each(self._search, complete, self._num_processes))
+        beams = [next(found) if is_eos_s[b] else NO_BEAMS for b in range(len(batch))]
         longest = max((int(n) for each in beams for n in each.lengths), default=0)
         count = max((len(each.lengths) for each in beams), default=0)
         return self._results(probs, beams, count, longest)

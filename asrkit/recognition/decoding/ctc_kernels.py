@@ -33,8 +33,6 @@ def prefix_beam(
         log_probs: float32[T, V], no NaN.
         floor: float32[T]; tokens below it in a frame are impossible there.
         beam_size: prefixes kept after each frame, at least 1.
-        nbest: maximum number of hypotheses.
-        blank: id of blank.
 
     Returns:
         Best first, for N <= nbest hypotheses: int32[N, T], the tokens at the end of each row; int64[N], their
@@ -122,7 +120,6 @@ def align(
         log_probs: float32[T, V], no NaN.
         best: float32[T], largest log posterior of each frame, finite.
         tokens: int32[U], a sequence with at least one path through the T frames.
-        blank: id of blank.
 
     Returns:
         int64[U, 2], each token's first frame and the one after its last; float32[U], its highest log
@@ -185,13 +182,8 @@ def peak_frames(
 ) -> np.ndarray:
     """The frame in which each token of each sequence has its highest posterior, on the sequence's best path.
 
-    Args:
-        log_probs, best, blank: as for ``align``.
-        sequences: int32[N, T], the tokens at the end of each row; each sequence has a path.
-        lengths: int64[N], their numbers.
-
-    Returns:
-        int32[N, T], frames in the layout of the tokens.
+    `sequences`, int32[N, T] with `lengths` int64[N], have the tokens at the end of each row, and each has a
+    path; the frames int32[N, T] lie as they do. The other arguments are as for ``align``.
     """
     count, width = sequences.shape
     peaks = np.zeros((count, width), np.int32)

@@ -3,7 +3,6 @@
 import heapq
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -19,6 +18,7 @@ from asrkit.recognition.decoding.posteriors import (
     IMPOSSIBLE,
     FramePosteriors,
     ctc_hypothesis,
+    each,
     stretches,
     utterances,
 )
@@ -154,11 +154,7 @@ class CtcLexiconSearch:
                 best = self._joined(self._rescored(self._search(frames[part])) for part in cut)
             return [self._hypothesis(sequence, frames, utterance.best, frame_seconds) for sequence in best]
 
-        batch = utterances(log_probs, lens)
-        if self.threads <= 1:
-            return [decode(utterance) for utterance in batch]
-        with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(decode, batch))
+        return each(decode, utterances(log_probs, lens), self.threads)
 
     def _search(self, frames: np.ndarray) -> Iterator[WordSequence]:
         """Sequences of words, each once, best first."""

@@ -1,14 +1,13 @@
 """CTC prefix beam search."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from asrkit.errors import UsageError
 from asrkit.recognition.decoding.ctc_kernels import align, prefix_beam
 from asrkit.recognition.decoding.hypothesis import Hypothesis
-from asrkit.recognition.decoding.posteriors import FramePosteriors, ctc_hypothesis, utterances
+from asrkit.recognition.decoding.posteriors import FramePosteriors, ctc_hypothesis, each, utterances
 
 
 def ctc_prefix_beam_search(
@@ -62,8 +61,4 @@ def ctc_prefix_beam_search(
             hypotheses.append(ctc_hypothesis(tokens.tolist(), float(score), spans, peaks, frame_seconds))
         return hypotheses
 
-    batch = utterances(log_probs, lens)
-    if threads <= 1:
-        return [decode(utterance) for utterance in batch]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(decode, batch))
+    return each(decode, utterances(log_probs, lens), threads)

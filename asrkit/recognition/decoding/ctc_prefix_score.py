@@ -65,8 +65,6 @@ class CtcPrefixScorer(Scorer):
 
     Args:
         log_probs: log posteriors [T', V] of one utterance, T' >= 0.
-        eos: id of the end token.
-        blank: id of blank.
 
     Raises:
         DataError: a frame holds NaN or +inf, or gives no token a probability above zero.

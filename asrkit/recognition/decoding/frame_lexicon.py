@@ -59,10 +59,8 @@ class FrameLexiconSearch:
         self.min_frames = max(1, min_frames)
         # A label is as many arcs as it lasts frames at least.
         plain = Spellings.of(lexicon)
-        arcs = plain._replace(
-            lengths=plain.lengths * self.min_frames, tokens=np.repeat(plain.tokens, self.min_frames)
-        )
-        self.words = arcs.words
+        lengths, tokens = plain.lengths * self.min_frames, np.repeat(plain.tokens, self.min_frames)
+        arcs, self.words = plain._replace(lengths=lengths, tokens=tokens), plain.words
         self.graph = lexicon_graph(arcs, len(log_priors), silence=[silence] * self.min_frames)
         self.lm = word_model(self.graph, self.words, lm, lm_weight, word_bonus)
         self.named_lm = lm is not None

@@ -137,15 +137,9 @@ def frame_viterbi_search(
     classes = len(log_priors)
     with np.errstate(invalid="ignore"):
         arcs = np.where(np.isneginf(bigram), -np.inf, bigram_weight * np.asarray(bigram, np.float64))
-    everywhere = np.ones(classes, np.bool_)
-    chain = Chain(
-        labels=np.arange(classes),
-        first=np.arange(0, classes * classes + 1, classes),
-        source=np.tile(np.arange(classes), classes),
-        weight=arcs.T.ravel(),
-        start=everywhere,
-        final=everywhere,
-    )
+    every, anywhere = np.arange(classes), np.ones(classes, np.bool_)
+    first, source = np.arange(0, classes * classes + 1, classes), np.tile(every, classes)
+    chain = Chain(every, first, source, weight=arcs.T.ravel(), start=anywhere, final=anywhere)
     results = []
     for frames, _, _ in utterances(log_probs, lens):
         scores = np.maximum(frames, IMPOSSIBLE) - np.float32(prior_weight) * log_priors
@@ -153,13 +147,8 @@ def frame_viterbi_search(
         labels, begins, total = best_segments(scores.astype(np.float32), *chain, shortest)
         changes = float(arcs[labels[:-1], labels[1:]].sum())
         parts = {"frame": total - changes, "bigram": changes} if len(frames) else {}
-        results.append(
-            [
-                segment_hypothesis(
-                    frames, labels, begins, total if parts else 0.0, parts, token_ids, frame_seconds, silence
-                )
-            ]
-        )
+        segments = (frames, labels, begins, total if parts else 0.0, parts)
+        results.append([segment_hypothesis(*segments, token_ids, frame_seconds, silence)])
     return results
 
 
@@ -179,13 +168,8 @@ def frame_greedy_search(
     for frames, path, best in utterances(log_probs, lens):
         begins = np.flatnonzero(np.diff(path, prepend=-1))
         score = float(best.sum(dtype=np.float64))
-        results.append(
-            [
-                segment_hypothesis(
-                    frames, path[begins], begins, score, {"frame": score}, token_ids, frame_seconds, silence
-                )
-            ]
-        )
+        segments = (frames, path[begins], begins, score, {"frame": score})
+        results.append([segment_hypothesis(*segments, token_ids, frame_seconds, silence)])
     return results
 
 

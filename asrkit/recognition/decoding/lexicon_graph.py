@@ -60,9 +60,7 @@ def lexicon_graph(
     """The graph of all sequences of words; words that share a beginning share its states.
 
     Args:
-        spellings: of the words.
-        vocab: number of tokens.
-        blank: id of blank, which no spelling may hold.
+        blank: a token that no spelling may hold.
         separator: token that stands between words, but not before the first or after the last.
         silence: tokens that together may come before, between and after words.
 
@@ -108,12 +106,7 @@ def word_model(
 ) -> WordModel:
     """The language model for a lexicon's words, and ``graph.ahead`` filled by its unigrams.
 
-    Args:
-        graph: of the lexicon.
-        words: the lexicon's words in order.
-        lm: n-gram model of words, or its ARPA file; None gives every sentence the log probability 0.
-        weight: of its log probabilities.
-        bonus: added for each word.
+    Without `lm`, a model of words or its ARPA file, every sentence has the log probability 0.
 
     Raises:
         UsageError: a negative weight.
@@ -126,8 +119,7 @@ def word_model(
         ngrams = NgramArrays(np.zeros(1, np.int64), values, values, node, node, size=1, start=0, end=0)
         model = WordModel(ngrams, np.zeros(len(words), np.int64), 0.0, float(bonus))
     else:
-        if not isinstance(lm, NgramModel):
-            lm = read_ngram(lm)
+        lm = lm if isinstance(lm, NgramModel) else read_ngram(lm)
         ids = np.array([lm.ids.get(word, WORD_UNK_ID) for word in words])
         model = WordModel(lm.arrays, ids, float(weight), float(bonus))
     unigrams = model.ngrams.log_probs[1 + model.ids].astype(np.float64)

@@ -72,13 +72,9 @@ def lexicon_beam(
     Args:
         log_probs: float32[T, V], finite.
         floor: float32[T]; tokens below it in a frame, except blank, are impossible there.
-        graph: the lexicon.
-        lm: the language model.
         beam_size: prefixes kept after each frame, at least 1.
         threshold: prefixes with a score more than this below the best are dropped.
-        nbest: maximum number of hypotheses.
         per_state: prefixes with the same last arc and language model context that a full beam keeps.
-        blank: id of blank.
 
     Returns:
         Best first, for N <= nbest hypotheses: int32[N, T], the arcs at the end of each row; int64[N], their
@@ -189,8 +185,7 @@ def stay(
 ) -> tuple[int, float, int]:
     """The candidates in which a prefix of `beam` stays; `stay_b` and `stay_nb` receive their probabilities.
 
-    Returns:
-        Their number, the best rank, and the index of the best complete prefix, or -1.
+    Returns their number, the best rank, and the index of the best complete prefix, or -1.
     """
     parents, labels, places, _ = trie
     size, best, best_complete, complete = 0, -np.inf, -np.inf, -1
@@ -236,8 +231,7 @@ def grow(
 ) -> tuple[int, float]:
     """Add the candidates in which a prefix of `beam` grows to the `size` so far, whose best rank is `best`.
 
-    Returns:
-        The new number of candidates, and the new best rank.
+    Returns the new number and the new best rank.
     """
     parents, labels, places, table = trie
     ngrams, ids, (keys, log_probs) = lm.ngrams, lm.ids, cache
@@ -278,10 +272,7 @@ def select(
 ) -> int:
     """Put the sources of the candidates of rank `limit` or more into `selected`, best first.
 
-    If none of them is a complete prefix, the one at index `complete` is added, unless that is -1.
-
-    Returns:
-        Their number.
+    If none is a complete prefix, the one at index `complete` is added, unless -1. Returns their number.
     """
     size, kept = 0, False
     for k in np.argsort(-ranks):

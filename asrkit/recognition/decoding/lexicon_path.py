@@ -132,13 +132,8 @@ def select(
 ) -> tuple[int, int]:
     """Put the best of the candidates `new` into `paths`: those of rank `limit` or more, and one that may end.
 
-    Args:
-        ranks: float64[K], score and look-ahead of the K candidates.
-        entered: bool, whether the arc of a candidate begins in this frame; then it goes into the trace.
-        entries: number of entries in `trace`.
-
-    Returns:
-        The number of paths, and the new number of entries.
+    `ranks`, float64[K], are scores with look-ahead; `entered`, bool[K], says whether the arc begins in this
+    frame: then it goes into the trace. Returns the number of paths, and the new number of `entries`.
     """
     arcs, contexts, totals, traces = paths
     new_arcs, new_contexts, new_totals, new_traces = new

@@ -21,8 +21,6 @@ class TokenNgramScorer(Scorer):
     Args:
         model: an n-gram model of token strings.
         tokens: the token strings by id.
-        eos: id of the end token.
-        blank: id of blank.
     """
 
     def __init__(self, model: NgramModel, tokens: Sequence[str], *, eos: int, blank: int = 0) -> None:

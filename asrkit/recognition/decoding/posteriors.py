@@ -1,8 +1,9 @@
 """What the CTC decoders share: splitting a batch into utterances, and making hypotheses."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from asrkit.errors import DataError
 from asrkit.recognition.decoding.hypothesis import Hypothesis
 
 IMPOSSIBLE = np.float32(-1e30)  # in place of -inf, so that a search always ends with something
+R = TypeVar("R")
 
 
 class FramePosteriors(NamedTuple):
@@ -21,14 +23,9 @@ class FramePosteriors(NamedTuple):
 
 
 def utterances(log_probs: np.ndarray, lens: np.ndarray) -> list[FramePosteriors]:
-    """Cut a batch into utterances.
+    """Cut log posteriors f32[B, T, V] of int64[B] valid frames into utterances.
 
-    Args:
-        log_probs: log posteriors f32[B, T, V].
-        lens: int64[B], valid frames.
-
-    Raises:
-        DataError: a frame holds NaN or +inf, or gives no token a probability above zero.
+    Raises DataError if a frame holds NaN or +inf, or gives no token a probability above zero.
     """
     log_probs = np.asarray(log_probs, np.float32)
     cut = []
@@ -45,6 +42,14 @@ def utterances(log_probs: np.ndarray, lens: np.ndarray) -> list[FramePosteriors]
             )
         cut.append(FramePosteriors(frames, path, best))
     return cut
+
+
+def each(decode: Callable[[FramePosteriors], R], batch: Sequence[FramePosteriors], threads: int) -> list[R]:
+    """The result of each utterance, `threads` of them at once."""
+    if min(threads, len(batch)) <= 1:
+        return [decode(utterance) for utterance in batch]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(decode, batch))
 
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:
@@ -89,11 +94,8 @@ def ctc_hypothesis(
     posterior; an empty one counts as one token.
 
     Args:
-        tokens: token ids, length U.
-        score: log probability.
         spans: int[U, 2], each token's first frame and the one after its last.
         peaks: float32[U], each token's best log posterior in its frames.
-        frame_seconds: seconds per frame.
     """
     return Hypothesis(
         tokens=tuple(tokens),

@@ -54,9 +54,7 @@ def new_trie(capacity: int, label: int) -> Trie:
 def new_beam(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """A beam of prefixes, the first of which is the empty one.
 
-    Returns:
-        Nodes int32[K], and float64[K] each: log probability, that of the paths that end in blank, and that of
-        the others.
+    Nodes int32[K], and float64[K] each: log probability, that of the paths that end in blank, of the others.
     """
     return np.zeros(size, np.int32), np.zeros(size), np.zeros(size), np.full(size, -np.inf)
 

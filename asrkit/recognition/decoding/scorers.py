@@ -67,10 +67,6 @@ class LengthBonus(Scorer):
 
     It counters the preference of autoregressive models and of n-gram fusion for short sequences (Hannun et
     al., "Deep Speech", 2014, section 2.2).
-
-    Args:
-        vocab: number of tokens V.
-        eos: id of the end token.
     """
 
     highest = 1.0
@@ -90,7 +86,6 @@ class LoopGuard(Scorer):
     such guard, since its frames run out.
 
     Args:
-        vocab: number of tokens V.
         times: repetitions in a row that are allowed.
         longest: longest repeated sequence that is detected, in tokens.
     """

@@ -76,13 +76,8 @@ def expected_counts(entries: Entries, probs: np.ndarray, counts: np.ndarray) -> 
     Jiampojamarn, Kondrak & Sherif, "Applying Many-to-Many Alignments and Hidden Markov Models to
     Letter-to-Phoneme Conversion", NAACL-HLT 2007.
 
-    Args:
-        entries: what to align.
-        probs: float64[G] of all graphones.
-        counts: float64[G].
-
-    Returns:
-        log p(entries), without the entries whose probability is 0.
+    `probs` and `counts` are float64[G], of all graphones. Returns log p(entries), without the entries whose
+    probability is 0.
     """
     total = 0.0
     for w in range(entries.letter_ends.size - 1):
@@ -155,14 +150,8 @@ def best_alignments(entries: Entries, scores: np.ndarray) -> tuple[np.ndarray, n
 def search(letters: np.ndarray, model: JointModel, beam: int) -> tuple[np.ndarray, np.ndarray]:
     """The likeliest sequences of graphones that spell `letters`, by beam search from left to right.
 
-    Args:
-        letters: int64[I].
-        model: of graphones.
-        beam: sequences kept after each letter.
-
-    Returns:
-        The K sequences in the beam, in no order: log probabilities, the end included, float64[K]; words of
-        the model int64[K, I], padded with -1 at the front.
+    Of `letters`, int64[I], the K <= `beam` sequences kept after the last, in no order: log probabilities, the
+    end included, float64[K]; words of the model int64[K, I], padded with -1 at the front.
     """
     count = letters.size
     scores = np.zeros((count + 1, beam))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,8 +128,9 @@ class G2p:
     def listed(self) -> dict[str, list[Pronunciation]]:
         """The training lexicon, without the skipped entries."""
         words: dict[str, list[Pronunciation]] = {}
-        for sequence in self._sequences():
-            word, phones = self._join(sequence)
+        graphones = iter(self.spelled.tolist())
+        for length in self.lengths.tolist():
+            word, phones = self._join(islice(graphones, length))
             words.setdefault(word, []).append(phones)
         return words
 
@@ -168,14 +169,7 @@ class G2p:
             alphabet=size,
         )
 
-    def _sequences(self) -> Iterator[list[int]]:
-        """The graphones of each entry."""
-        flat, end = self.spelled.tolist(), 0
-        for length in self.lengths.tolist():
-            begin, end = end, end + length
-            yield flat[begin:end]
-
-    def _join(self, graphones: Sequence[int]) -> tuple[str, Pronunciation]:
+    def _join(self, graphones: Iterable[int]) -> tuple[str, Pronunciation]:
         """The word and the pronunciation of a sequence of graphones."""
         pieces = [self._pieces[index] for index in graphones]
         return "".join(letters for letters, _ in pieces), tuple(chain(*(phones for _, phones in pieces)))
@@ -206,11 +200,7 @@ class G2p:
 
     @classmethod
     def load(cls, path: Path | str) -> G2p:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            ModelError: not readable, or not such a file.
-        """
+        """Read what :meth:`save` wrote. Raises ModelError if not readable, or not such a file."""
         from safetensors import SafetensorError, safe_open
 
         try:
@@ -231,6 +221,5 @@ class G2p:
                 raise ValueError("its parts do not fit together")
             return cls(letters, phones, graphones, spelled, lengths, int(about["order"]))
         except (OSError, SafetensorError, ValueError, LookupError, TypeError) as error:
-            raise ModelError(
-                f"cannot read the pronunciation model {path}: {error}", "make it again"
-            ) from error
+            what = f"cannot read the pronunciation model {path}: {error}"
+            raise ModelError(what, "make it again") from error

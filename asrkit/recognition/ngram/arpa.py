@@ -51,10 +51,8 @@ def _arpa_lines(model: NgramModel) -> Iterator[Iterable[str]]:
         yield [f"\n\\{n}-grams:\n"]
         for begin in range(first[n], first[n + 1], LINES):
             nodes = np.arange(begin, min(begin + LINES, first[n + 1]))
-            log_probs, backoffs = (
-                (values[nodes].astype(np.float64) / LOG_10).tolist()
-                for values in (model.log_probs, model.backoffs)
-            )
+            values = np.stack([model.log_probs[nodes], model.backoffs[nodes]]).astype(np.float64)
+            log_probs, backoffs = (values / LOG_10).tolist()
             nodes, last = np.divmod(model.keys[nodes - 1], len(names))
             texts = names[last]
             for _ in range(n - 1):
@@ -68,11 +66,7 @@ def _arpa_lines(model: NgramModel) -> Iterator[Iterable[str]]:
 
 
 def read_arpa(path: Path | str) -> NgramModel:
-    """Read an ARPA file of any origin, gzipped or not.
-
-    Raises:
-        DataError: not readable, or not a whole ARPA file.
-    """
+    """Read an ARPA file of any origin, gzipped or not. Raises DataError if not readable or not whole."""
     try:
         with Path(path).open("rb") as file:
             packed = file.peek(2)[:2] == GZIP
@@ -115,10 +109,8 @@ def _parse(file: Iterable[bytes]) -> NgramModel:
     if section != b"\\end\\":
         raise ValueError(f"{_shown(section)} where \\end\\ should be")
     log_probs, backoffs = np.concatenate(values, axis=1)
-    words = [word.decode() for word in ids]
-    return NgramModel(
-        words, keys, log_probs, backoffs, longest_suffixes(keys, first, len(words)), np.array(first)
-    )
+    words, suffixes = [word.decode() for word in ids], longest_suffixes(keys, first, len(ids))
+    return NgramModel(words, keys, log_probs, backoffs, suffixes, np.array(first))
 
 
 def _parse_sizes(lines: Iterator[bytes]) -> tuple[list[int], bytes]:
@@ -152,8 +144,7 @@ def _parse_section(lines: Iterable[bytes], n: int, ids: dict[bytes, int]) -> tup
             grams.append(ids.setdefault(fields[1], len(ids)))
         else:
             grams.extend([ids.get(word, -1) for word in fields[1 : n + 1]])
-        values.append(float(fields[0]))
-        values.append(float(fields[n + 1]) if len(fields) > n + 1 else 0.0)
+        values.extend((float(fields[0]), float(fields[n + 1]) if len(fields) > n + 1 else 0.0))
     weights = (np.array(values).reshape(-1, 2).T * LOG_10).astype(np.float32)
     if not np.isfinite(weights).all():
         raise ValueError(f"the {n}-grams have a value that is not finite")

@@ -35,17 +35,12 @@ MAX_UNPACKED, MAX_RATIO = 1 << 26, 32  # bytes beside those of the file; models 
 def write_binary(model: NgramModel, path: Path | str, bits: int = 0) -> None:
     """Write a model in the form this module describes.
 
-    Args:
-        path: the file.
-        bits: of each value above order 1, up to 16; 0 keeps all values exactly.
-
-    Raises:
-        UsageError: other `bits`.
+    The `bits` are those of each value above order 1, up to 16; 0 keeps all values exactly. Raises UsageError
+    for others.
     """
     if not 0 <= bits <= MAX_BITS:
-        raise UsageError(
-            f"n-grams with values of {bits} bits", f"choose 1 to {MAX_BITS}, or 0 for exact ones"
-        )
+        fix = f"choose 1 to {MAX_BITS}, or 0 for exact ones"
+        raise UsageError(f"n-grams with values of {bits} bits", fix)
     sizes = np.diff(model.first[1:])
     children = [np.zeros(0, np.int64)]
     for n in range(2, model.order + 1):
@@ -75,11 +70,7 @@ def write_binary(model: NgramModel, path: Path | str, bits: int = 0) -> None:
 
 
 def read_binary(path: Path | str) -> NgramModel:
-    """Read a model in the form this module describes.
-
-    Raises:
-        DataError: not readable, no such file, damaged, or with content that makes no model.
-    """
+    """Read such a file. Raises DataError if it is none, not readable, damaged, or its content no model."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -128,7 +119,8 @@ def _parse(content: memoryview) -> NgramModel:
         log_probs[nodes] = take.values(size, bits)
         if n < order:
             backoffs[nodes] = take.values(size, bits)
-    take.end()
+    if take.at != unpacked:
+        raise ValueError("there is more than there should be")
     if (keys[1:] <= keys[:-1]).any():
         raise ValueError("its n-grams are out of order")
     if not (np.isfinite(log_probs).all() and np.isfinite(backoffs).all()):
@@ -172,10 +164,6 @@ class _Cursor:
             return values
         values = self.numbers(count, 4).astype("<u4").view("<f4").astype(np.float32)
         return values
-
-    def end(self) -> None:
-        if self.at != len(self.content):
-            raise ValueError("there is more than there should be")
 
 
 def _width(count: int) -> int:

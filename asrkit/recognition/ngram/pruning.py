@@ -47,14 +47,8 @@ def _only(model: NgramModel, kept: np.ndarray) -> NgramModel:
     parents, words = np.divmod(model.keys[kept[1:]], vocab)
     keys = place[parents] * vocab + words
     first = np.unique(np.concatenate([[0], 1 + place[model.first[1:] - 1]]))
-    return NgramModel(
-        model.words,
-        keys,
-        model.log_probs[kept],
-        model.backoffs[kept],
-        longest_suffixes(keys, first, vocab),
-        first,
-    )
+    values = (model.log_probs[kept], model.backoffs[kept])
+    return NgramModel(model.words, keys, *values, longest_suffixes(keys, first, vocab), first)
 
 
 def _normalised(model: NgramModel) -> NgramModel:

@@ -40,11 +40,7 @@ class EncodedText:
 
     @classmethod
     def of(cls, sentences: Iterable[Sequence[str]]) -> EncodedText:
-        """The corpus of `sentences`, words without ``<s>`` and ``</s>``, which are read once.
-
-        Raises:
-            DataError: no sentences, or ``<s>`` or ``</s>`` in one.
-        """
+        """The corpus of `sentences`, read once. Raises DataError: none, or ``<s>`` or ``</s>`` in one."""
         known: defaultdict[str, int] = defaultdict()
         known.default_factory = known.__len__
         for word in (UNK, BOS, EOS):
@@ -55,9 +51,8 @@ class EncodedText:
             raise DataError("no text to estimate a language model from", "give at least one sentence")
         begins, ends = np.flatnonzero(ids == BOS_ID), np.flatnonzero(ids == EOS_ID)
         if len(begins) != len(ends) or (begins[1:] != ends[:-1] + 1).any():
-            raise DataError(
-                f"a sentence holds {BOS} or {EOS}", "take them out: they are added to each sentence"
-            )
+            fix = "take them out: they are added to each sentence"
+            raise DataError(f"a sentence holds {BOS} or {EOS}", fix)
         return cls(ids, list(known))
 
     @property
@@ -102,6 +97,5 @@ def read_texts(path: Path | str, normalizer: str) -> Iterator[str]:
                 if text:
                     yield text
     except UNREADABLE as error:
-        raise DataError(
-            f"cannot read {path}: {error}", "give UTF-8 text, a sentence a line; .gz and .xz are unpacked"
-        ) from error
+        fix = "give UTF-8 text, a sentence a line; .gz and .xz are unpacked"
+        raise DataError(f"cannot read {path}: {error}", fix) from error

@@ -92,16 +92,8 @@ class NgramModel:
         """What compiled code needs of the model."""
         from asrkit.recognition.ngram.trie_kernels import NgramArrays
 
-        return NgramArrays(
-            keys=self.keys,
-            log_probs=self.log_probs,
-            backoffs=self.backoffs,
-            suffixes=self.suffixes,
-            contexts=self.contexts,
-            size=len(self.words),
-            start=self.start,
-            end=EOS_ID,
-        )
+        arrays = (self.keys, self.log_probs, self.backoffs, self.suffixes, self.contexts)
+        return NgramArrays(*arrays, size=len(self.words), start=self.start, end=EOS_ID)
 
     def find(self, nodes: np.ndarray, words: np.ndarray) -> np.ndarray:
         """The children int64[K] of `nodes` by `words`, both int[K]; -1 where none is, and for nodes of -1."""
@@ -133,23 +125,14 @@ class NgramModel:
         return float(self._score(np.array([BOS_ID, *self._encode(sentence), EOS_ID])).sum())
 
     def perplexity(self, sentences: Iterable[Sequence[str]]) -> Perplexity:
-        """How well the model predicts sentences.
-
-        Raises:
-            DataError: no sentences.
-        """
-        text = np.fromiter(
-            chain.from_iterable((BOS_ID, *self._encode(s), EOS_ID) for s in sentences), np.int64
-        )
+        """How well the model predicts sentences. Raises DataError if there are none."""
+        encoded = ((BOS_ID, *self._encode(sentence), EOS_ID) for sentence in sentences)
+        text = np.fromiter(chain.from_iterable(encoded), np.int64)
         if len(text) == 0:
             raise DataError("no text to measure perplexity on", "give at least one sentence")
         scores, known = self._score(text), text[text != BOS_ID] != WORD_UNK_ID
-        return Perplexity(
-            float(np.exp(-scores.mean())),
-            float(np.exp(-scores[known].mean())),
-            len(known),
-            int((~known).sum()),
-        )
+        including, excluding = (float(np.exp(-some.mean())) for some in (scores, scores[known]))
+        return Perplexity(including, excluding, len(known), int((~known).sum()))
 
     def _encode(self, words: Iterable[str]) -> Iterator[int]:
         return (self.ids.get(word, WORD_UNK_ID) for word in words)
@@ -169,12 +152,7 @@ class NgramModel:
 
 
 def find(keys: np.ndarray, nodes: np.ndarray, words: np.ndarray, vocab: int) -> np.ndarray:
-    """The children int64[K] of `nodes` by `words`, both int[K]; -1 where none is, and for nodes of -1.
-
-    Args:
-        keys: int64[N], rising, of the nodes 1 to N.
-        vocab: words in all.
-    """
+    """As :meth:`NgramModel.find`, by the `keys` int64[N] of a model of `vocab` words."""
     wanted = np.where(nodes < 0, -1, nodes * vocab + words)
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.where(keys[places] == wanted, places + 1, -1)
