@@ -12,6 +12,8 @@ from asrkit.cli.options import setting
 from asrkit.cli.process import keep_freed_memory
 from asrkit.errors import UsageError
 
+TRAINING = ("lm", "rescorer", "train")  # stages that may train a network
+
 
 @click.command("train")
 @click.argument("recipe")
@@ -118,7 +120,8 @@ def command(
     with nullcontext() if "WORLD_SIZE" in os.environ else alone(workspace.folder):
         if rank == 0:
             start(workspace)
-        keep_freed_memory()
+        if any(step.action == "run" and step.stage.name in TRAINING for step in steps):
+            keep_freed_memory()
         run_plan(steps, workspace, prints, tell, record=rank == 0)
 
 

@@ -119,7 +119,7 @@ class TorchAcoustics:
         self, model: AsrModel, frontend: Frontend | GivenFeatures, cmvn: Cmvn, device: torch.device
     ) -> None:
         self.model, self.frontend, self.cmvn, self.device = model.to(device).eval(), frontend, cmvn, device
-        self.threads = torch.get_num_threads() if device.type == "cpu" else 0
+        self.on_cpu, self.threads = device.type == "cpu", torch.get_num_threads()
         self.feature_dim, self.feature_seconds = frontend.dim, frontend.frame_seconds
         self.parameters = sum(p.numel() for p in model.parameters())
 
@@ -145,7 +145,7 @@ class TorchAcoustics:
         return TorchEncoded(self.model, encoded)
 
     def one_thread(self) -> AbstractContextManager[None]:
-        return SINGLE.entered() if self.device.type == "cpu" else nullcontext()
+        return SINGLE.entered() if self.on_cpu else nullcontext()
 
 
 class SingleThreaded:

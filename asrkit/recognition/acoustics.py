@@ -91,12 +91,14 @@ class Acoustics(Protocol):
     Waves are samples f32[N], or features f32[T, F] for a model of given features.
 
     Attributes:
-        threads: CPU threads it may use; 0: it does not compute on the CPU.
+        on_cpu: whether it computes on the CPU.
+        threads: CPU threads, for it there and for searches.
         feature_dim: values in a feature frame, F.
         feature_seconds: seconds between two feature frames.
         parameters: number of weights.
     """
 
+    on_cpu: bool
     threads: int
     feature_dim: int
     feature_seconds: float

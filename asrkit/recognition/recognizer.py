@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -52,7 +51,7 @@ class Recognizer:
         self.config, self.tokenizer = components.config, components.tokenizer
         self.acoustics, self.lm, self.rescorer = components.acoustics, components.lm, components.rescorer
         self.labels, self.counts = components.labels, components.counts
-        self.settings = replace(components.config.decode)
+        self.settings = components.config.decode
         self.piece_seconds = PIECE_SECONDS
         self._made: tuple[DecodeConfig, Search] | None = None
         self._making = Lock()
@@ -201,7 +200,7 @@ class Recognizer:
         self, pieces: Iterable[Piece], progress: Callable[[float], object] | None = None
     ) -> Iterator[Transcript | AsrkitError]:
         """One result for the pieces of each utterance, as soon as the last of them is decoded."""
-        threads = self.threads if self.acoustics.threads else 0
+        threads = self.threads if self.acoustics.on_cpu else 0
         rate, seconds = self.config.features.signal_rate, self.settings.batch_seconds
         batched = batches(pieces, rate, seconds, cut_alone=threads > 0)
         parts: list[Transcript] = []

@@ -255,3 +255,13 @@ def test_run_sh_is_the_same_door() -> None:
         env=os.environ | {"PYTHON": sys.executable},
     )
     assert "recipe prompts" in done.stderr or "needs the outputs" in done.stderr
+
+
+def test_memory_is_kept_for_stages_that_train(
+    asrkit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr("asrkit.cli.train.keep_freed_memory", lambda: kept.append(True))
+    words = ("train", RECIPE, "--exp", tmp_path, *TINY, "train.max_steps=1")
+    assert asrkit(*words, "--stop-stage", "tokenizer").code == 0 and not kept
+    assert asrkit(*words, "--stop-stage", "train").code == 0 and kept == [True]

@@ -11,6 +11,7 @@ import torch
 from conftest import SENTENCES
 
 import asrkit
+from asrkit.recognition.recognizer import Recognizer
 
 
 def test_load_and_transcribe(experiment: Path) -> None:
@@ -73,3 +74,15 @@ def test_a_generator_of_transcripts_leaves_the_threads_of_torch_alone(experiment
             assert fresh.submit(torch.get_num_threads).result() == 3, "in a thread of the caller's"
     finally:
         torch.set_num_threads(before)
+
+
+def test_searches_have_all_threads_where_the_encoder_is_not_on_the_cpu(
+    experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = asrkit.load(experiment, device="cpu", threads=2)
+    path = SENTENCES / "sense-0870.flac"
+    expected = recognizer.transcribe(path)
+    monkeypatch.setattr(recognizer.acoustics, "on_cpu", False)
+    assert recognizer.transcribe(path) == expected
+    elsewhere = Recognizer(recognizer.components, recognizer.acoustics.threads)
+    assert elsewhere.threads == recognizer.acoustics.threads == 2
